@@ -1,0 +1,1 @@
+"""One folder per venue, all pure and stateless: text in, candles out."""

@@ -1,0 +1,1 @@
+"""Binance: spot today; the market travels through every part."""

@@ -1,0 +1,1 @@
+"""Pure stages, the same for every venue: order and gaps, aggregation, transformation."""

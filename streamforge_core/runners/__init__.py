@@ -1,0 +1,1 @@
+"""Wiring: the live runner, the backfiller, and what binds both to a venue."""

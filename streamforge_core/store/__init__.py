@@ -1,0 +1,1 @@
+"""The Parquet store read back: rows, coverage, missing candles, SQL."""

@@ -1,0 +1,1 @@
+"""Moves text and bytes, reads the clock; knows no market."""

@@ -1,0 +1,1 @@
+"""The Dagster layer: assets, jobs, schedules, sensors and checks over `streamforge_core`."""
