@@ -22,9 +22,20 @@ StreamForgeError
 `-- IncompleteBackfill        what could be had is stored, the rest is named; carries holes
 """
 
+from typing import Any
+
 
 class StreamForgeError(Exception):
     """Root of the tree; catch it to catch everything raised here on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls the class with the message alone, which keyword-only attributes refuse;
+        # an error that cannot be unpickled breaks the pool of workers it was raised in.
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[StreamForgeError], args: tuple[Any, ...]) -> StreamForgeError:
+    return kind.__new__(kind, *args)
 
 
 class ConfigError(StreamForgeError):

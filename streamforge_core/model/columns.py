@@ -11,6 +11,7 @@ from streamforge_core.model.kline import FIELDS, Kline, Record
 from streamforge_core.model.timeframe import (
     LENGTH_MS,
     WEEK_ANCHOR_MS,
+    check_timeframe,
     first_open_from,
     month_index,
     month_open,
@@ -115,7 +116,7 @@ def instants(table: pa.Table, name: str = "open_ts") -> Instants:
 def opens_of(ts: Instants, timeframe: str) -> Instants:
     """Return, for each instant, the open of the candle that contains it: `open_of` over columns."""
     if timeframe != "1M":
-        length = LENGTH_MS[timeframe]
+        length = LENGTH_MS[check_timeframe(timeframe)]
         anchor = WEEK_ANCHOR_MS if timeframe == "1w" else 0
         return (ts - anchor) // length * length + anchor
     if not len(ts):
@@ -128,7 +129,7 @@ def opens_of(ts: Instants, timeframe: str) -> Instants:
 def ends_of(opens: Instants, timeframe: str) -> Instants:
     """Return the last millisecond inside each candle: `end_of` over columns."""
     if timeframe != "1M":
-        return opens + (LENGTH_MS[timeframe] - 1)
+        return opens + (LENGTH_MS[check_timeframe(timeframe)] - 1)
     distinct, position = np.unique(opens, return_inverse=True)
     ends = np.array([next_open(int(ts), "1M") - 1 for ts in distinct], np.int64)
     return ends[position]

@@ -46,7 +46,8 @@ class BoundsEntry(msgspec.Struct, frozen=True, tag="bounds", tag_field="kind"):
     """Where the venue's own history of a series begins or ends; outside nothing is a hole.
 
     Attributes:
-        first_open_ts: Open of the first candle the venue has, None if not asked.
+        first_open_ts: Open of the first candle the venue has, None if not asked; refuted as soon
+            as an earlier candle is stored.
         last_open_ts: Open of the last one; refuted as soon as a later candle is stored.
         known_at: UTC epoch milliseconds: `last_open_ts` says nothing about later instants.
     """
@@ -79,7 +80,7 @@ def decode_entries(text: bytes) -> list[Entry]:
             continue
         try:
             entries.append(_decoder.decode(line))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if number == len(lines):  # no newline behind it: the append was cut
                 break
             raise MalformedMessage(f"Line {number} of a coverage log: {error}") from error
@@ -163,8 +164,9 @@ def find_missing(
 
 def _existing(present: Instants, start_ms: int, end_ms: int, coverage: Coverage) -> tuple[int, int]:
     """Cut a span to where the venue has candles at all."""
-    if coverage.first_open_ts is not None:
-        start_ms = max(start_ms, coverage.first_open_ts)
+    first = coverage.first_open_ts
+    if first is not None and not (len(present) and int(present.min()) < first):
+        start_ms = max(start_ms, first)
     ended = coverage.ended
     if ended is not None and ended.last_open_ts is not None and end_ms <= ended.known_at:
         refuted = bool(len(present)) and int(present.max()) > ended.last_open_ts
@@ -189,7 +191,7 @@ def _joined(runs: list[tuple[Hole, bool]]) -> list[Hole]:
                 before,
                 last_open_ts=hole.last_open_ts,
                 count=before.count + hole.count,
-                evidence=before.evidence + hole.evidence,
+                evidence=tuple(dict.fromkeys(before.evidence + hole.evidence)),
             )
         else:
             holes.append(hole)

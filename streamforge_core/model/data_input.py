@@ -39,6 +39,7 @@ class DataInput:
         object.__setattr__(self, "symbols", _texts("symbols", self.symbols, "BTCUSDT"))
         if not self.symbols:
             raise ConfigError('symbols is empty. Name at least one, such as symbols=["BTCUSDT"].')
+        _texts("timeframe", [self.timeframe], "1m")
         check_timeframe(self.timeframe)
         targets = _texts("aggregate_list", self.aggregate_list or (), "5m")
         check_tiles(self.timeframe, targets)

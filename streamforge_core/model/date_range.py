@@ -1,16 +1,19 @@
 """One meaning of from and to for every backfiller: `from <= open_ts < to`, in UTC."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from streamforge_core.errors import ConfigError
-from streamforge_core.model.timeframe import iso
+from streamforge_core.model.timeframe import DAY_MS, is_bare_date, iso
 
 Moment = str | date | datetime
 """What a caller may write: ISO text, a date, a datetime. An integer's unit would be a guess."""
 
 _EXAMPLES: Final = '"2024-01-15", "2024-01-15 10:30:00", a date, a datetime'
+_DATE_LENGTH: Final = len("2024-01-15")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,11 @@ def instant(value: Moment, *, name: str, now_ms: int, end_of_day: bool = False) 
     moment = _parsed(value, name)
     if isinstance(moment, datetime):
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    midnight = datetime.combine(moment, time(), UTC) + timedelta(days=int(end_of_day))
-    return int(midnight.timestamp()) * 1_000
+        # Rounded up: opens are whole milliseconds, so `from <= open < to` holds for ceilings too.
+        return -((_EPOCH - aware) // timedelta(milliseconds=1))
+    midnight = datetime.combine(moment, time(), UTC)
+    # Added in milliseconds: 9999-12-31, "for ever", has no next day that a datetime could hold.
+    return (midnight - _EPOCH) // timedelta(milliseconds=1) + end_of_day * DAY_MS
 
 
 def _parsed(value: Moment, name: str) -> date | datetime:
@@ -80,9 +85,11 @@ def _parsed(value: Moment, name: str) -> date | datetime:
         return value
     if isinstance(value, str):
         text = value.strip()
-        for parse in (date.fromisoformat, datetime.fromisoformat):
-            try:
-                return parse(text)
-            except ValueError:
-                continue
+        # `fromisoformat` alone reads "1705103012345", an instant in ms, as a day of the year 1705.
+        dashed = is_bare_date(text[:_DATE_LENGTH])
+        with suppress(ValueError):
+            if dashed and len(text) == _DATE_LENGTH:
+                return date.fromisoformat(text)
+            if dashed and text[_DATE_LENGTH] in "T ":
+                return datetime.fromisoformat(text)
     raise ConfigError(f"{name}={value!r} is not a date. Write it as {_EXAMPLES}.")

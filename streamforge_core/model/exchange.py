@@ -180,6 +180,8 @@ class HistoryProtocol(Protocol):
     page_span: int | None
     """Most intervals one page may be asked to span; None where a page starts at its first instant
     however far the span reaches, so that an empty answer speaks for all of it."""
+    page_rows: int
+    """Candles of a full page: a shorter one is the last."""
 
     def check(self, symbol: str, timeframe: str) -> None:
         """Refuse a symbol or timeframe that cannot be.

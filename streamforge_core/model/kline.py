@@ -1,6 +1,5 @@
 """The candle: `Kline`, the public type, and `Record`, the hot one that travels between stages."""
 
-from functools import total_ordering
 from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
@@ -30,7 +29,6 @@ def _maybe(own: str, short: str, *others: str) -> Any:  # noqa: ANN401 - what Fi
     )
 
 
-@total_ordering
 class Kline(BaseModel):
     """One candle of one series; times are UTC epoch milliseconds.
 
@@ -96,6 +94,17 @@ class Kline(BaseModel):
 
     def __lt__(self, other: object) -> bool:
         return self._order() < other._order() if isinstance(other, Kline) else NotImplemented
+
+    # All four by hand: `total_ordering` leans on `==`, which compares values too, so that a candle
+    # and its correction would each be greater than the other.
+    def __le__(self, other: object) -> bool:
+        return self._order() <= other._order() if isinstance(other, Kline) else NotImplemented
+
+    def __gt__(self, other: object) -> bool:
+        return self._order() > other._order() if isinstance(other, Kline) else NotImplemented
+
+    def __ge__(self, other: object) -> bool:
+        return self._order() >= other._order() if isinstance(other, Kline) else NotImplemented
 
     def __sub__(self, other: object) -> int:
         return self.end_ts - other.end_ts if isinstance(other, Kline) else NotImplemented

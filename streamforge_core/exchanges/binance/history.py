@@ -1,0 +1,335 @@
+"""Binance's past: REST klines and the Vision archive. Asks for both, reads both into columns."""
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from streamforge_core.errors import (
+    ExchangeError,
+    MalformedMessage,
+    RequestRefused,
+    UnknownSymbol,
+)
+from streamforge_core.exchanges.binance.constants import (
+    ARCHIVE_TIMEFRAMES,
+    DAILY_ARCHIVE_TIMEFRAMES,
+    KLINES_WEIGHT,
+    REST_PAGE_ROWS,
+    TIME_WEIGHT,
+    check_served,
+    check_symbol,
+)
+from streamforge_core.exchanges.binance.messages import (
+    REST_ERROR,
+    REST_KLINES,
+    REST_TIME,
+)
+from streamforge_core.model.columns import KLINE_SCHEMA, Instants, ends_of
+from streamforge_core.model.exchange import ArchiveFile, Market, Request
+from streamforge_core.model.timeframe import (
+    DAY_MS,
+    EARLIEST_MS,
+    iso,
+    next_open,
+    open_of,
+)
+
+KLINES_PATH: Final = "/api/v3/klines"
+
+MAX_CSV_BYTES: Final = 512 * 1024 * 1024
+"""A zip that promises more is refused before it is unpacked; the largest real one is far below."""
+
+# Binance Vision README, read 2026-11-21: the column order of a kline file, spot files unnamed.
+ARCHIVE_COLUMNS: Final = (
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_volume",
+    "count",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+    "ignore",
+)
+_NEEDED: Final = ARCHIVE_COLUMNS[:9]
+_TYPES: Final = {
+    name: pa.int64() if name in {"open_time", "close_time", "count"} else pa.float64()
+    for name in _NEEDED
+}
+
+_UNKNOWN_SYMBOL: Final = -1121
+_HTTP_ERROR: Final = 400
+
+
+
+class BinanceHistory:
+    """The past of one Binance market; implements `HistoryProtocol`."""
+
+    # Spot answers the oldest rows from startTime on: an empty answer speaks for the whole span.
+    page_span: int | None = None
+    page_rows = REST_PAGE_ROWS
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+
+    def check(self, symbol: str, timeframe: str) -> None:
+        """Refuse a symbol or timeframe that cannot be.
+
+        Raises:
+            ConfigError: With the venue's format, or the timeframes it serves.
+        """
+        check_symbol(symbol)
+        check_served(timeframe, self.market)
+
+    def page(self, symbol: str, timeframe: str, first_ms: int, last_ms: int) -> Request:
+        """Ask for the oldest candles with `first_ms <= open <= last_ms`, one page."""
+        span = {"startTime": first_ms, "endTime": last_ms, "limit": REST_PAGE_ROWS}
+        return self._klines(symbol, timeframe, span)
+
+    def newest_before(self, symbol: str, timeframe: str, before_ms: int) -> Request:
+        """Ask for the one newest candle with `open < before_ms`."""
+        return self._klines(symbol, timeframe, {"endTime": before_ms - 1, "limit": 1})
+
+    def oldest_from(self, symbol: str, timeframe: str, from_ms: int) -> Request:
+        """Ask for the one oldest candle with `open >= from_ms`."""
+        return self._klines(symbol, timeframe, {"startTime": from_ms, "limit": 1})
+
+    def _klines(self, symbol: str, timeframe: str, params: Mapping[str, int]) -> Request:
+        query = [("symbol", symbol), ("interval", self.market.timeframes[timeframe])]
+        query += [(name, str(value)) for name, value in params.items()]
+        return Request("REST", KLINES_PATH, tuple(query), weight=KLINES_WEIGHT)
+
+    def parse_page(self, body: bytes, symbol: str, timeframe: str, *, now_ms: int) -> pa.Table:
+        """Return a page's closed candles as `KLINE_SCHEMA`, ascending by open.
+
+        Args:
+            body: As received.
+            symbol: That was asked for.
+            timeframe: That was asked for.
+            now_ms: The exchange's clock. The forming candle stands in the answer unmarked; it is
+                known by its end, not by its looks.
+
+        Raises:
+            MalformedMessage: It is not what the venue documents.
+        """
+        try:
+            rows = REST_KLINES.decode(body)
+        except msgspec.DecodeError as error:
+            raise MalformedMessage(f"Binance answered no kline page: {error}") from error
+        named = {name: [getattr(row, name) for row in rows] for name in _NEEDED}
+        columns = pa.table({name: pa.array(values, _TYPES[name]) for name, values in named.items()})
+        return _closed(self._candles(columns, symbol, timeframe, now_ms), now_ms)
+
+    def archives(
+        self, symbol: str, timeframe: str, start_ms: int, end_ms: int, *, now_ms: int
+    ) -> list[ArchiveFile]:
+        """Return the files that may hold a span, ascending.
+
+        A month that lies wholly inside the span is asked for as one file, with its days as parts
+        in case it is not published yet. Timeframes above a day have monthly files only.
+        """
+        files: list[ArchiveFile] = []
+        month = open_of(start_ms, "1M")
+        while month < end_ms:
+            after = next_open(month, "1M")
+            days = list(self._days(symbol, timeframe, max(month, start_ms), min(after, end_ms)))
+            # 1s months unpack to a quarter of a gigabyte: their days bound the memory.
+            whole = start_ms <= month and after <= end_ms and timeframe != "1s"
+            if after <= now_ms and (whole or timeframe not in DAILY_ARCHIVE_TIMEFRAMES):
+                files.append(self._archive("monthly", symbol, timeframe, month, after, days))
+            else:
+                files += [day for day in days if day.end_ms <= now_ms]
+            month = after
+        return files
+
+    def _days(
+        self, symbol: str, timeframe: str, start_ms: int, end_ms: int
+    ) -> Iterator[ArchiveFile]:
+        if timeframe not in DAILY_ARCHIVE_TIMEFRAMES:
+            return
+        for day in range(open_of(start_ms, "1d"), end_ms, DAY_MS):
+            yield self._archive("daily", symbol, timeframe, day, day + DAY_MS)
+
+    def _archive(
+        self,
+        period: str,
+        symbol: str,
+        timeframe: str,
+        start_ms: int,
+        end_ms: int,
+        parts: Sequence[ArchiveFile] = (),
+    ) -> ArchiveFile:
+        label = ARCHIVE_TIMEFRAMES.get(timeframe, timeframe)
+        date = iso(start_ms) if period == "daily" else iso(start_ms)[:7]
+        path = f"/data/spot/{period}/klines/{symbol}/{label}/{symbol}-{label}-{date}.zip"
+        checksum = Request("ARCHIVE", f"{path}.CHECKSUM")
+        return ArchiveFile(Request("ARCHIVE", path), checksum, start_ms, end_ms, tuple(parts))
+
+    def parse_archive(
+        self, content: bytes, symbol: str, timeframe: str, *, now_ms: int
+    ) -> pa.Table:
+        """Return an archive's candles as `KLINE_SCHEMA`, ascending by open.
+
+        Raises:
+            MalformedMessage: The file is corrupt, or not what the venue documents.
+        """
+        text = _unpacked(content)
+        if not text.strip():
+            return KLINE_SCHEMA.empty_table()
+        return self._candles(_read_csv(text), symbol, timeframe, now_ms)
+
+    def _candles(self, columns: pa.Table, symbol: str, timeframe: str, now_ms: int) -> pa.Table:
+        opens = _milliseconds(columns.column("open_time").to_numpy(), now_ms)
+        volume = columns.column("volume").to_numpy()
+        quote_volume = columns.column("quote_volume").to_numpy()
+        traded = volume > 0
+        vwap = np.divide(quote_volume, volume, out=np.zeros(len(volume)), where=traded)
+        _check(columns, opens, quote_volume)
+        rows = len(opens)
+        table = pa.table(
+            {
+                "source": pa.repeat(self.market.source, rows),
+                "symbol": pa.repeat(symbol, rows),
+                "timeframe": pa.repeat(timeframe, rows),
+                "open_ts": opens,
+                # Always computed: an outage leaves a cut close_time (2018-02-08, 2023-03-24).
+                "end_ts": ends_of(opens, timeframe),
+                **{name: columns.column(name) for name in ("open", "high", "low", "close")},
+                "volume": volume,
+                "quote_volume": quote_volume,
+                "vwap": pa.array(vwap, mask=~traded),
+                "n_trades": columns.column("count"),
+                "is_closed": pa.repeat(pa.scalar(True), rows),  # noqa: FBT003 - a value
+            },
+            schema=KLINE_SCHEMA,
+        )
+        return _ascending(table, opens)
+
+    def clock(self) -> Request:
+        """Ask for the exchange's clock."""
+        return Request("REST", "/api/v3/time", weight=TIME_WEIGHT)
+
+    def parse_clock(self, body: bytes) -> int:
+        """Return the exchange's clock in UTC epoch milliseconds.
+
+        Raises:
+            MalformedMessage: It is not what the venue documents.
+        """
+        try:
+            return REST_TIME.decode(body).serverTime
+        except msgspec.DecodeError as error:
+            raise MalformedMessage(f"Binance answered no time: {error}") from error
+
+    def error_of(self, status: int, body: bytes, *, symbol: str) -> ExchangeError | None:
+        """Return what an answer refuses, None if it is no refusal."""
+        if status < _HTTP_ERROR:
+            return None
+        try:
+            refusal = REST_ERROR.decode(body)
+        except msgspec.DecodeError:
+            return RequestRefused(
+                f"{self.market.source} answered HTTP {status} without its error body.",
+                status=status,
+            )
+        if refusal.code == _UNKNOWN_SYMBOL:
+            return UnknownSymbol(
+                f"{self.market.source} lists no symbol {symbol!r}. It writes them without a "
+                "separator, such as BTCUSDT."
+            )
+        return RequestRefused(
+            f"{self.market.source} refused the request: {refusal.msg} (code {refusal.code})",
+            status=status,
+            code=refusal.code,
+        )
+
+
+def _unpacked(content: bytes) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            if len(entries) != 1 or entries[0].file_size > MAX_CSV_BYTES:
+                sizes = [entry.file_size for entry in entries]
+                raise MalformedMessage(f"An archive holds one csv; this holds sizes {sizes}.")
+            # Read by name, never extracted: a path inside a zip cannot reach the disk.
+            return archive.read(entries[0])
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError) as error:
+        raise MalformedMessage(f"The archive is no readable zip: {error}") from error
+
+
+def _read_csv(text: bytes) -> pa.Table:
+    names = _header(text)
+    try:
+        return pyarrow.csv.read_csv(
+            io.BytesIO(text),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=list(names or ARCHIVE_COLUMNS), skip_rows=1 if names else 0
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=_TYPES, include_columns=list(_NEEDED), null_values=[]
+            ),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise MalformedMessage(f"The archive's csv cannot be read: {error}") from error
+
+
+def _header(text: bytes) -> list[str] | None:
+    """Return the column names if the first line has them: its first cell is no number then."""
+    first_line = text[: text.find(b"\n") + 1 or len(text)].decode("utf-8", "replace")
+    cells = next(csv.reader([first_line]))
+    if cells[0].strip().isdigit():
+        return None
+    unknown = sorted(set(cells) - set(ARCHIVE_COLUMNS))
+    if unknown or not set(_NEEDED) <= set(cells):
+        raise MalformedMessage(
+            f"The archive's header {cells} is not {list(ARCHIVE_COLUMNS)}; unknown: {unknown}."
+        )
+    return cells
+
+
+def _milliseconds(values: Instants, now_ms: int) -> Instants:
+    """Return instants in milliseconds, the unit of each judged by its own magnitude."""
+    ms = np.select(
+        [values < 10**11, values < 10**14, values < 10**17],
+        [values * 1_000, values, values // 1_000],
+        values // 10**6,
+    )
+    if len(ms) and not (int(ms.min()) >= EARLIEST_MS and int(ms.max()) <= now_ms + DAY_MS):
+        bad = values[(ms < EARLIEST_MS) | (ms > now_ms + DAY_MS)][0]
+        raise MalformedMessage(f"{bad} is no instant between 2009 and tomorrow in any unit.")
+    return ms
+
+
+def _check(columns: pa.Table, opens: Instants, quote_volume: np.ndarray) -> None:
+    """Refuse values that no candle can have, naming the first one."""
+    o, h, low, c, v = (
+        columns.column(name).to_numpy() for name in ("open", "high", "low", "close", "volume")
+    )
+    finite = np.isfinite(o) & np.isfinite(c) & np.isfinite(h - low) & np.isfinite(v + quote_volume)
+    shaped = (low <= np.minimum(o, c)) & (np.maximum(o, c) <= h)
+    bad = ~(finite & shaped & (v >= 0) & (quote_volume >= 0))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        values = {name: columns.column(name)[row].as_py() for name in _NEEDED}
+        raise MalformedMessage(f"No candle can be {values} (open at {iso(int(opens[row]))}).")
+
+
+def _ascending(table: pa.Table, opens: Instants) -> pa.Table:
+    if np.all(opens[1:] > opens[:-1]):
+        return table
+    _, first = np.unique(opens, return_index=True)
+    return table.take(first)
+
+
+def _closed(table: pa.Table, now_ms: int) -> pa.Table:
+    ends = table.column("end_ts").to_numpy()
+    return table.filter(pa.array(ends < now_ms))
