@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 import streamforge_core as sf
 from streamforge_core.errors import (
@@ -19,9 +22,12 @@ from streamforge_core.errors import (
     IncompleteBackfill,
     StreamForgeError,
 )
+from streamforge_core.model.date_range import parse_range
+from streamforge_core.model.timeframe import iso
+from streamforge_core.runners.endpoints import clock
 
 _EXIT_CODES: Final = ((IncompleteBackfill, 3), (ConfigError, 2), (EmitterError, 4))
-_INTERRUPTED: Final = 130
+_DEFAULT_STORE: Final = Path("data")
 
 _EPILOG: Final = """\
 \b
@@ -126,7 +132,7 @@ def backfill(
 def _destination(store: Path | None, csv_path: str | None) -> Callable[[str], sf.Emitter]:
     if csv_path and not store:
         return lambda _: sf.CSVEmitter(file_path=csv_path)
-    return lambda _: sf.ParquetEmitter(store or Path("data"))
+    return lambda _: sf.ParquetEmitter(store or _DEFAULT_STORE)
 
 
 def _backfill_all(
@@ -157,7 +163,8 @@ def _report(report: sf.BackfillReport, *, as_json: bool) -> None:
         click.echo(json.dumps({**row, "rows": report.rows, "holes": holes}))
         return
     click.echo(f"{report.series}: {report.rows:,} candles in {report.requests} requests")
-    _print_holes(holes)
+    if holes:
+        _print_rows(holes, as_json=False)
 
 
 @main.command()
@@ -254,7 +261,7 @@ async def _print_stream(runner: sf.Runner, limit: int | None, *, as_json: bool) 
 
 
 def _kline_line(kline: sf.Kline) -> str:
-    when = sf.iso(kline.open_ts)
+    when = iso(kline.open_ts)
     return (
         f"{when}  {kline.symbol:<12} {kline.timeframe:<4} "
         f"O {kline.open:<12g} H {kline.high:<12g} L {kline.low:<12g} C {kline.close:<12g} "
@@ -309,24 +316,104 @@ def store() -> None:
 @_store
 @_as_json
 def coverage(store: Path | None, *, as_json: bool) -> None:
-    """Print, for every series, what is there and what is missing."""
-    rows = sf.Store(store or Path("data")).coverage()
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    _print_table(rows)
+    """Print, for every series, what is there and what is missing.
 
-
-_series_options = (
-    click.option("--source", default="Binance", show_default=True),
-    click.option("--symbol", required=True),
-    click.option("--timeframe", default="1m", show_default=True),
-    click.option("--from", "from_date", help="UTC, inclusive."),
-    click.option("--to", "to_date", help="A date includes its day."),
-)
+    \b
+    Examples:
+      streamforge store coverage
+      streamforge store coverage --store data --json
+    """
+    rows = [dataclasses.asdict(row) for row in sf.Store(store or _DEFAULT_STORE).coverage()]
+    _print_rows(rows, as_json=as_json)
 
 
 def _of_a_series(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_series_options):
+    for option in (
+        click.option("--to", "to_date", default="now", show_default=True),
+        click.option("--from", "from_date", required=True, help="UTC, inclusive."),
+        click.option("--timeframe", default="1m", show_default=True),
+        click.option("--symbol", required=True),
+        click.option("--source", default="Binance", show_default=True),
+        _store,
+    ):
         command = option(command)
     return command
+
+
+@store.command()
+@_of_a_series
+@_as_json
+def holes(
+    source: str,
+    symbol: str,
+    timeframe: str,
+    from_date: str,
+    to_date: str,
+    store: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print every run of missing candles, and why nothing is there.
+
+    \b
+    Example:
+      streamforge store holes --symbol BTCUSDT --from 2023-03-24 --to 2023-03-24
+    """
+    span = parse_range(from_date, to_date, now_ms=clock().now_ms())
+    found = sf.Store(store or _DEFAULT_STORE).missing(
+        source=source, symbol=symbol, timeframe=timeframe, start=span.start_ms, end=span.end_ms
+    )
+    _print_rows([_hole_row(hole) for hole in found], as_json=as_json)
+
+
+@store.command()
+@_of_a_series
+@click.option("--output", required=True, help="File to write: .csv or .parquet.")
+def export(
+    source: str,
+    symbol: str,
+    timeframe: str,
+    from_date: str,
+    to_date: str,
+    store: Path | None,
+    output: str,
+) -> None:
+    """Write a series into one CSV or Parquet file.
+
+    \b
+    Example:
+      streamforge store export --symbol BTCUSDT --from 2024-01-01 --output btc.csv
+    """
+    span = parse_range(from_date, to_date, now_ms=clock().now_ms())
+    from streamforge_core.runners.export import export_table
+
+    table = sf.Store(store or _DEFAULT_STORE).read(
+        source=source, symbol=symbol, timeframe=timeframe, start=span.start_ms, end=span.end_ms
+    )
+    export_table(table, output)
+    click.echo(f"{table.num_rows:,} candles written to {output}")
+
+
+def _hole_row(hole: sf.Hole) -> dict[str, Any]:
+    return {
+        "first": iso(hole.first_open_ts),
+        "last": iso(hole.last_open_ts),
+        "count": hole.count,
+        "verdict": f"{hole.verdict} (provisional)" if hole.provisional else hole.verdict,
+        "evidence": "; ".join(f"{each.asked}: {each.answer}" for each in hole.evidence),
+    }
+
+
+def _print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, default=str))
+        return
+    if not rows:
+        click.echo("Nothing to show.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -118,7 +118,7 @@ class Coverage:
                 self.holes.append(hole)
             case ArchiveEntry(path=path):
                 self.archives[path] = entry
-            case BoundsEntry():
+            case _:  # the third kind: BoundsEntry
                 if entry.first_open_ts is not None:
                     self.first_open_ts = entry.first_open_ts
                 if entry.last_open_ts is not None:

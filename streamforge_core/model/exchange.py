@@ -6,12 +6,13 @@ into candles. `runners/` performs the requests; adding a venue means writing the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from streamforge_core.errors import ExchangeError
 from streamforge_core.model.kline import Record
+
+if TYPE_CHECKING:  # a live stream reads no columns and does not pay for pyarrow
+    import pyarrow as pa
 
 EndpointKind = Literal["WEBSOCKET", "REST", "ARCHIVE"]
 
@@ -144,6 +145,8 @@ class StreamProtocol(Protocol):
     market: Market
     max_subscriptions: int
     """Per connection."""
+    max_messages_per_s: float
+    """That we may send, per connection."""
 
     def path(self) -> str:
         """Return the path to connect to, starting with "/"."""
@@ -199,7 +202,7 @@ class HistoryProtocol(Protocol):
     def oldest_from(self, symbol: str, timeframe: str, from_ms: int) -> Request:
         """Ask for the one oldest candle with `open >= from_ms`."""
 
-    def parse_page(self, body: bytes, symbol: str, timeframe: str, *, now_ms: int) -> pa.Table:
+    def parse_page(self, body: bytes, symbol: str, timeframe: str, *, now_ms: int) -> "pa.Table":
         """Return a page's closed candles as `KLINE_SCHEMA`, ascending by open.
 
         Args:
@@ -219,7 +222,7 @@ class HistoryProtocol(Protocol):
 
     def parse_archive(
         self, content: bytes, symbol: str, timeframe: str, *, now_ms: int
-    ) -> pa.Table:
+    ) -> "pa.Table":
         """Return an archive's candles as `KLINE_SCHEMA`, ascending by open.
 
         Raises:

@@ -45,8 +45,7 @@ def merge(stored: pa.Table, incoming: pa.Table) -> pa.Table | None:
     held.take(place[: stored.num_rows], np.arange(stored.num_rows), versions.revision)
     changed = False
     for rows in _turns(place[stored.num_rows :]):
-        rows = rows + stored.num_rows
-        changed |= _fold(held, versions, place[rows], rows)
+        changed |= _fold(held, versions, place[stored.num_rows + rows], stored.num_rows + rows)
     return held.gathered(both) if changed else None
 
 
@@ -72,19 +71,20 @@ class _Versions:
 
     @classmethod
     def of(cls, table: pa.Table) -> "_Versions":
-        values = {}
+        values: dict[str, npt.NDArray[Any]] = {}
         for name in _VALUES:
-            column = table.column(name)
-            filler = False if pa.types.is_boolean(column.type) else 0
-            values[name] = pc.fill_null(column, filler).to_numpy()
+            filler = pa.scalar(0).cast(table.schema.field(name).type)
+            values[name] = table.column(name).fill_null(filler).to_numpy()
         for name in table.column_names[len(RECORD_SCHEMA) :]:
-            codes = table.column(name).combine_chunks().dictionary_encode("encode")
-            values[name] = cast(pa.DictionaryArray, codes).indices.to_numpy()
+            column: Any = table.column(name).combine_chunks()  # of any type a transformer gave
+            values[name] = column.dictionary_encode("encode").indices.to_numpy()
         return cls(
             values=values,
             known={name: table.column(name).is_valid().to_numpy() for name in _VALUES},
             closed=values["is_closed"].astype(np.int8),
-            real=pc.not_equal(table.column("provenance"), "filled").to_numpy().astype(np.int8),
+            real=pc.not_equal(table.column("provenance"), pa.scalar("filled"))
+            .to_numpy()
+            .astype(np.int8),
             seen_ts=table.column("seen_ts").to_numpy(),
             revision=table.column("revision").to_numpy().astype(np.int64),
         )
@@ -117,10 +117,10 @@ class _Held:
             source[place] = rows
 
     def gathered(self, both: pa.Table) -> pa.Table:
-        table = both.take(pa.array(self.row))
+        table = both.take(self.row)
         for name, source in self.row_of.items():
             index = table.column_names.index(name)
-            column = both.column(name).take(pa.array(source))
+            column = both.column(name).take(source)
             table = table.set_column(index, both.schema.field(name), column)
         index = table.column_names.index("revision")
         revision = pa.array(self.revision, pa.int32())

@@ -244,13 +244,16 @@ def _emitters(entries: Iterable[Value]) -> tuple[EmitterSettings, ...]:
             if key in section or key in _REQUIRED[kind]
         }
         taken = [STORE, *(emitter.name for emitter in found)]
-        name = section["name" if "name" in section else "type"]
-        found.append(EmitterSettings(kind, _unused(name, taken), options))
+        if "name" in section:
+            name = _unused(section["name"], taken)
+        else:
+            name = _unused(section["type"], taken, " Give it a name.")
+        found.append(EmitterSettings(kind, name, options))
     return tuple(found)
 
 
-def _unused(value: Value, taken: list[str]) -> str:
+def _unused(value: Value, taken: list[str], advice: str = "") -> str:
     name = value.name()
     if name in taken:
-        value.refuse(f"is {value.shown()}, which is taken. Taken are: {', '.join(taken)}.")
+        value.refuse(f"is {value.shown()}, which is taken. Taken are: {', '.join(taken)}.{advice}")
     return name

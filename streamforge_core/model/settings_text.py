@@ -274,7 +274,8 @@ def _day_of(text: str) -> date | None:
 
 
 def _meant(text: str, known: Collection[str]) -> str:
-    by_folded = {word.casefold(): word for word in known}
+    # The first of two that differ by case alone stays: 1m, and not 1M.
+    by_folded = {word.casefold(): word for word in reversed(list(known))}
     close = difflib.get_close_matches(text.casefold(), by_folded, n=1)
     return f" Did you mean {by_folded[close[0]]}?" if close else ""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from streamforge_core.simulator.archive_files import ArchiveFolder
 from streamforge_core.simulator.binance_archive import Archive
 from streamforge_core.simulator.binance_limits import WeightBudget
 from streamforge_core.simulator.binance_push import StreamTroubles
@@ -45,42 +46,51 @@ class SimulatedBinance(SimulatedExchange):
     ) -> None:
         super().__init__(**options)
         self.market = Market(specs_of(symbols), seed=seed, outages=outages)
-        self.feeds: dict[str, Feed] = {
+        simulated: dict[str, Feed] = {
             spec.symbol: MarketFeed(self.market, spec) for spec in self.market.specs.values()
         }
-        self._archives: list[ArchiveReader] = [Archive(self.feeds, lag_ms=archive_lag_ms)]
+        recorded: dict[str, Feed] = {}
+        self._archives: list[ArchiveReader] = []
+        if archive_dir is not None:
+            folder = ArchiveFolder(archive_dir, lag_ms=archive_lag_ms)
+            recorded.update(folder.feeds())
+            self._archives.append(folder)
+        # A recorded symbol has no simulated file: a day without a recorded one does not exist.
+        made = {name: feed for name, feed in simulated.items() if name not in recorded}
+        self._archives.append(Archive(made, lag_ms=archive_lag_ms))
+        self.feeds: dict[str, Feed] = {**made, **recorded}
         self._budget = WeightBudget(weight_limit)
-        self._streams = StreamServer(self.feeds, self.clock)
+        self.streams = StreamServer(self.feeds, self.clock)
 
     @property
     def troubles(self) -> StreamTroubles:
         """Switches that make the streams misbehave."""
-        return self._streams.troubles
+        return self.streams.troubles
 
     @property
     def open_connections(self) -> int:
         """How many clients are connected to the streams."""
-        return self._streams.open_connections
+        return self.streams.open_connections
 
     def drop_sockets(self) -> None:
         """Cut every stream connection without a word; from any thread."""
-        self.call(self._streams.drop)
+        self.run(self.streams.drop())
 
     def announce_shutdown(self) -> None:
-        """Send `serverShutdown` to every stream connection; from any thread but the server's."""
-        self.run(self._streams.announce_shutdown())
+        """Send `serverShutdown` to every stream connection; from any thread."""
+        self.run(self.streams.announce_shutdown())
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Return the exchange's own routes."""
         return [
             *BinanceRest(self.feeds, self.clock, self._budget).routes(),
             *archive_routes(self._archives, self.clock),
-            *self._streams.routes(),
+            *self.streams.routes(),
         ]
 
     async def closing(self) -> None:
         """End the stream connections before the port is closed."""
-        await self._streams.close()
+        await self.streams.close()
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that make the library use it and its clock."""

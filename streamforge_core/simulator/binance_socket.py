@@ -80,7 +80,7 @@ class StreamServer:
         for connection in list(self._connections):
             await connection.announce_shutdown()
 
-    def drop(self) -> None:
+    async def drop(self) -> None:
         """Cut every connection without a word."""
         for connection in list(self._connections):
             connection.cut()

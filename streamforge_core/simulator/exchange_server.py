@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Final, Self
 
@@ -44,6 +44,7 @@ class SimulatedExchange:
         self._thread: threading.Thread | None = None
         self._stopping: asyncio.Event | None = None
         self._failure: BaseException | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Return the exchange's own routes."""
@@ -52,19 +53,19 @@ class SimulatedExchange:
     async def closing(self) -> None:
         """Say goodbye before the port is closed."""
 
-    def call(self, action: Callable[[], object]) -> None:
-        """Do something in the server's loop and wait for it; from any thread."""
-        loop = self._running_loop()
-        if self._thread is None or threading.current_thread() is self._thread:
-            action()
-            return
-        done = threading.Event()
-        loop.call_soon_threadsafe(lambda: (action(), done.set()))
-        done.wait(_START_TIMEOUT_S)
-
     def run(self, action: Coroutine[None, None, None]) -> None:
-        """Run a coroutine in the server's loop and wait for it; from any other thread."""
-        asyncio.run_coroutine_threadsafe(action, self._running_loop()).result(_START_TIMEOUT_S)
+        """Run a coroutine in the server's loop and wait for it; called in that loop, start it."""
+        try:
+            loop = self._running_loop()
+        except ConfigError:
+            action.close()
+            raise
+        if _current_loop() is loop:
+            task = loop.create_task(action)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        asyncio.run_coroutine_threadsafe(action, loop).result(_START_TIMEOUT_S)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -169,3 +170,10 @@ class SimulatedExchange:
         trace: TracebackType | None,
     ) -> None:
         await self._close()
+
+
+def _current_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -218,7 +218,9 @@ class Market:
         price = np.maximum(1, np.rint(spec.base_price * share).astype(np.int64))
         size = uniform(self._key(spec, "quantity"), slot)
         # The cube has mean 1/4: many small trades, few large ones.
-        quantity = 1 + (4.0 * spec.mean_quantity * size * size * size).astype(np.int64)
+        larger = (3.8 * spec.mean_quantity * size * size * size).astype(np.int64)
+        # No exchange lets a trade be tiny: its quote amount, cut at 1e-8, would be off the price.
+        quantity = 1 + spec.mean_quantity // 20 + larger
         taker = (hashed_all(self._key(spec, "taker"), slot) & np.uint64(1)).astype(np.int64)
         identity = slot - spec.listed_ms // MINUTE_MS * _SLOTS
         return Trades(times, identity, price, quantity, _quote(spec, price * quantity), taker)
@@ -236,7 +238,8 @@ def _quote(spec: SymbolSpec, product: Ints) -> Ints:
     """Return ticks times steps in 1e-8; each trade is cut there, so sums of trades are exact."""
     decimals = spec.price_decimals + spec.quantity_decimals
     quote: Ints = product * 10 ** max(0, QUOTE_DECIMALS - decimals)
-    return quote // 10 ** max(0, decimals - QUOTE_DECIMALS)
+    quote //= 10 ** max(0, decimals - QUOTE_DECIMALS)
+    return quote
 
 
 def _whole(trades: Trades, day: int) -> tuple[int, ...] | None:

@@ -92,10 +92,16 @@ class WebSocket:
         self._send_interval_s = send_interval_s
         self._limits = limits
         self._backoff = backoff or Backoff(first_s=1.5, cap_s=45.0, draw=random.random)
+        self._to_send: asyncio.Queue[str] = asyncio.Queue()
         self._received = 0
         self._is_stale = False
         self.connections = 0
         """Connections made so far."""
+
+    def send(self, frames: Iterable[str]) -> None:
+        """Queue frames for the running connection; what it cannot take any more is dropped."""
+        for frame in frames:
+            self._to_send.put_nowait(frame)
 
     async def run(self) -> None:
         """Connect, deliver frames, and connect again whenever that ends."""
@@ -146,11 +152,12 @@ class WebSocket:
         self.connections += 1
         _log.info("%s: connected", self._host)
         self._is_stale = False
-        frames = list(self._on_connect())
+        self._to_send = asyncio.Queue()
+        self.send(self._on_connect())
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(connection))
-                group.create_task(self._send(connection, frames))
+                group.create_task(self._send_queued(connection, self._to_send))
                 group.create_task(self._watch(connection))
         except ExceptionGroup as errors:
             raise _gravest(errors) from None
@@ -169,10 +176,10 @@ class WebSocket:
             if waiting is not None:
                 await waiting
 
-    async def _send(self, connection: ClientConnection, frames: list[str]) -> None:
+    async def _send_queued(self, connection: ClientConnection, queue: asyncio.Queue[str]) -> None:
         try:
-            for frame in frames:
-                await connection.send(frame)
+            while True:
+                await connection.send(await queue.get())
                 await self._clock.sleep(self._send_interval_s)
         except ConnectionClosed:
             return  # the reader sees the same end, and tells it

@@ -9,7 +9,7 @@ NEW_YEAR_2025: Final = 1_735_689_600_000
 """2025-01-01 00:00 UTC, open of the candle in the documented sample."""
 
 
-def kline_event(  # noqa: PLR0913 - what a candle is made of
+def kline_event(
     open_ts: int = NEW_YEAR_2025,
     *,
     symbol: str = "BTCUSDT",
@@ -20,7 +20,7 @@ def kline_event(  # noqa: PLR0913 - what a candle is made of
     **changes: Any,  # noqa: ANN401 - any field of the wire, also a wrong one
 ) -> dict[str, Any]:
     """Return a flat candle; `changes` are fields of `k`, by their names on the wire."""
-    candle = {
+    candle: dict[str, Any] = {
         "t": open_ts,
         "T": end_of(open_ts, timeframe),
         "s": symbol,

@@ -78,5 +78,5 @@ class ScriptedSocket:
 async def until(condition: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
     """Wait until something is true, looking again whenever the loop turns."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.002)

@@ -10,7 +10,6 @@ from typing import Final, Literal
 
 import msgspec
 
-
 ABSENT: Final = msgspec.Raw()
 """In place of a key that a frame does not have."""
 

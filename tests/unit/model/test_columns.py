@@ -30,7 +30,7 @@ ALL = (*LENGTH_MS, "1M")
 INSTANTS = st.integers(utc("1950-01-01"), utc("2100-01-01"))
 
 
-def a_kline(open_ts: int = 0, **changes: Any) -> Kline:
+def a_kline(open_ts: int = 0, **changes: object) -> Kline:
     values: dict[str, Any] = {
         "source": "Kraken", "symbol": "BTC/USD", "timeframe": "1m",
         "open_ts": open_ts, "end_ts": open_ts + 59_999,

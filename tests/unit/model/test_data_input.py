@@ -8,7 +8,7 @@ from streamforge_core.errors import ConfigError, UnknownTimeframe
 from streamforge_core.model.data_input import DataInput
 
 
-def an_input(**changes: Any) -> DataInput:
+def an_input(**changes: Any) -> DataInput:  # noqa: ANN401 - wrong types are tested too
     values: dict[str, Any] = {"type": "kline", "symbols": ["BTCUSDT"], "timeframe": "1m"}
     return DataInput(**(values | changes))
 
@@ -61,7 +61,7 @@ def test_symbols_that_are_no_list_of_texts_are_refused(symbols: object) -> None:
 
 @pytest.mark.parametrize("symbol", ["", "  ", 5, None])
 def test_symbols_that_are_no_text_are_refused(symbol: object) -> None:
-    with pytest.raises(ConfigError, match="symbols holds .*; every entry is a text"):
+    with pytest.raises(ConfigError, match=r"symbols holds .*; every entry is a text"):
         an_input(symbols=["BTCUSDT", symbol])
 
 

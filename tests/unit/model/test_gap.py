@@ -1,5 +1,7 @@
 """Holes, their verdicts, and what counts as proven."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from streamforge_core.model.gap import Evidence, Hole, Verdict, final_spans
@@ -54,7 +56,7 @@ def test_a_hole_is_taken_as_it_is() -> None:
 
 
 def test_proven_spans_are_sorted_and_the_rest_is_left_out() -> None:
-    holes = [
+    holes: list[Hole | Mapping[str, object]] = [
         Hole(600_000, 660_000, 2, "no_trades"),
         Hole(300_000, 300_000, 1),
         {"first_open_ts": 0, "last_open_ts": 60_000, "verdict": "exchange_outage"},
