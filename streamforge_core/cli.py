@@ -1,5 +1,7 @@
 """The command line: thin commands over the public face."""
 
+from __future__ import annotations  # the types of heavy parts are not loaded for --help
+
 import asyncio
 import contextlib
 import dataclasses
@@ -27,6 +29,7 @@ from streamforge_core.model.timeframe import iso
 from streamforge_core.runners.endpoints import clock
 
 _EXIT_CODES: Final = ((IncompleteBackfill, 3), (ConfigError, 2), (EmitterError, 4))
+_INTERRUPTED: Final = 130
 _DEFAULT_STORE: Final = Path("data")
 
 _EPILOG: Final = """\
@@ -50,6 +53,9 @@ class _Group(click.Group):
         except StreamForgeError as error:
             click.echo(f"{type(error).__name__}: {error}", err=True)
             ctx.exit(next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1))
+        except KeyboardInterrupt:
+            click.echo("Interrupted. What was stored stays; the next run goes on.", err=True)
+            ctx.exit(_INTERRUPTED)
 
 
 def _listed(_: click.Context, __: click.Parameter, values: Sequence[str]) -> list[str]:

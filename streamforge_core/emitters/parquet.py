@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
@@ -22,37 +21,37 @@ from streamforge_core.errors import (
     RecordError,
     StorageFull,
 )
-from streamforge_core.model.columns import RECORD_SCHEMA, as_records, opens_of, records_to_table
+from streamforge_core.model.batches import IDENTITY, Partition, rows_to_table, split, storable
+from streamforge_core.model.columns import (
+    RECORD_SCHEMA,
+    Instants,
+    as_records,
+    instants,
+    records_to_table,
+)
 from streamforge_core.model.coverage import (
-    ArchiveEntry,
-    BoundsEntry,
     Coverage,
     Entry,
-    HoleEntry,
     decode_entries,
     encode_entry,
     find_missing,
+    is_news,
 )
 from streamforge_core.model.gap import Hole
 from streamforge_core.model.kline import FIELDS, Kline, Record, Series
 from streamforge_core.model.merge import merge
 from streamforge_core.model.partition import (
-    PART_FILE,
     PERIOD_PREFIX,
     coverage_path,
     partition_path,
-    period_of,
-    period_timeframe,
     periods_between,
     series_path,
 )
-from streamforge_core.model.timeframe import iso
 
 LOCK_FOLDER: Final = "_locks"
 TEMP_FOLDER: Final = "_tmp"
 
-_IDENTITY: Final = ("source", "symbol", "timeframe", "open_ts")
-_NEVER_NULL: Final = (*_IDENTITY, "end_ts", "open", "high", "low", "close", "volume")
+_NEVER_NULL: Final = (*IDENTITY, "end_ts", "open", "high", "low", "close", "volume")
 # What a transformer need not return: without it a row could be neither merged nor judged.
 _BOOKKEEPING: Final = ("is_closed", "provenance", "revision", "is_complete", "seen_ts")
 _UNSAID: Final[dict[str, Any]] = {
@@ -77,9 +76,9 @@ class ParquetEmitter(Emitter):
     """Writes candles into a folder of Parquet files that `sf.Store` reads.
 
     `emit` and `emit_batch` buffer; `flush` merges into the files by identity and precedence
-    (`model/merge.py`). A file is replaced whole and atomically, and only if a row in it changes: the
-    same rows give the same bytes in whatever batches they came. Several processes may write into
-    one folder.
+    (`model/merge.py`). A file is replaced whole and atomically, and only if a row in it
+    changes: the same rows give the same bytes in whatever batches they came. Several processes may
+    write into one folder.
 
     A crash loses what was not flushed and nothing else. With a transformer its result is stored: it
     must keep source, symbol, timeframe and open_ts; fields of its own become columns.
@@ -102,7 +101,7 @@ class ParquetEmitter(Emitter):
         self._records: list[Record] = []
         self._rows: list[dict[str, Any]] = []
         self._tables: list[pa.Table] = []
-        self._partitions: list[_Partition] = []
+        self._partitions: list[Partition] = []
 
     def connect(self) -> None:
         """Create the folders and clear away what a killed writer left.
@@ -146,6 +145,7 @@ class ParquetEmitter(Emitter):
         Rows without an identity, with an open outside 1970..9999 or with a price or volume that is
         no finite number are refused one by one; so are rows on which the transformer fails.
         """
+        self._check_open()
         table = as_records(batch)
         if self._transformer is None:
             with self._sharing:
@@ -175,11 +175,11 @@ class ParquetEmitter(Emitter):
         row = self.transformed({name: values[name] for name in FIELDS})
         if row is None:
             return
-        lost = [name for name in _IDENTITY if row.get(name) in (None, "")]
+        lost = [name for name in IDENTITY if row.get(name) in (None, "")]
         if lost:
             raise RecordError(
                 f"{self.name}: the transformer's result lacks {', '.join(lost)}; a Parquet store "
-                f"needs {', '.join(_IDENTITY)}. It returned {sorted(row)}."
+                f"needs {', '.join(IDENTITY)}. It returned {sorted(row)}."
             )
         with self._sharing:
             self._rows.append({name: values[name] for name in _BOOKKEEPING} | row)
@@ -239,17 +239,17 @@ class ParquetEmitter(Emitter):
             tables.append(self._table_of(rows))
         if tables:
             table = self._usable(pa.concat_tables(tables, promote_options="permissive"))
-            self._partitions.extend(_split(table))
+            self._partitions.extend(split(table))
 
     def _table_of(self, rows: list[dict[str, Any]]) -> pa.Table:
         try:
-            return _as_table(rows)
+            return rows_to_table(rows)
         except (pa.ArrowException, OverflowError):
-            return _as_table([row for row in rows if self._fits(row)])
+            return rows_to_table([row for row in rows if self._fits(row)])
 
     def _fits(self, row: dict[str, Any]) -> bool:
         try:
-            _as_table([row])
+            rows_to_table([row])
         except (pa.ArrowException, OverflowError) as error:
             self.refuse(RecordError(f"{self.name}: {row} does not fit its columns: {error}"))
             return False
@@ -257,8 +257,8 @@ class ParquetEmitter(Emitter):
 
     def _usable(self, table: pa.Table) -> pa.Table:
         """Leave out rows that could be neither found nor counted again; fill in what was unsaid."""
-        required = _NEVER_NULL if self._transformer is None else _IDENTITY
-        usable = _usable_rows(table, required)
+        required = _NEVER_NULL if self._transformer is None else IDENTITY
+        usable = storable(table, required)
         if not usable.all():
             for row in table.filter(pa.array(~usable)).to_pylist():
                 self.refuse(RecordError(f"{self.name}: {row} is no candle that can be stored."))
@@ -270,7 +270,7 @@ class ParquetEmitter(Emitter):
             table = table.set_column(index, field, column)
         return table
 
-    def _write(self, partition: "_Partition") -> None:
+    def _write(self, partition: Partition) -> None:
         with self._locked(partition.series):
             path = self.path / self._target(partition)
             with _storage(path):
@@ -279,19 +279,19 @@ class ParquetEmitter(Emitter):
                 if merged is not None:
                     self._replace(path, partition, _encoded(merged))
 
-    def _target(self, partition: "_Partition") -> str:
+    def _target(self, partition: Partition) -> str:
         """Return the partition's file: the month's, once its days were compacted into it."""
         month = partition_path(partition.series, partition.period[: len("2024-01")])
         if (self.path / month).exists():
             return month
         return partition_path(partition.series, partition.period)
 
-    def _replace(self, path: Path, partition: "_Partition", data: pa.Buffer) -> None:
+    def _replace(self, path: Path, partition: Partition, data: pa.Buffer) -> None:
         temp = self.path / TEMP_FOLDER / f"{_lock_name(partition.series)}~{partition.period}.tmp"
         try:
             _write_synced(temp, data)
             _make_folder(path.parent)
-            os.replace(temp, path)
+            temp.replace(path)
         except BaseException:
             temp.unlink(missing_ok=True)
             raise
@@ -317,14 +317,14 @@ class ParquetEmitter(Emitter):
         return find_missing(present, start_ms, end_ms, series.timeframe, coverage)
 
     def _periods(self, series: Series, start_ms: int, end_ms: int) -> list[str]:
-        with suppress(FileNotFoundError):
-            return periods_between(os.listdir(self.path / series_path(series)), start_ms, end_ms)
-        return []
+        folder = self.path / series_path(series)
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        return periods_between(names, start_ms, end_ms)
 
-    def _closed_opens(self, series: Series, folder: str) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    def _closed_opens(self, series: Series, folder: str) -> Instants:
         period = folder.removeprefix(PERIOD_PREFIX)
         table = _read(self.path / partition_path(series, period), ["open_ts", "is_closed"])
-        return table.filter(table.column("is_closed")).column("open_ts").to_numpy()
+        return instants(table.filter(table.column("is_closed")))
 
     def record_holes(self, series: Series, entries: Sequence[Entry]) -> None:
         """Append to the series' coverage log what it does not say already."""
@@ -333,7 +333,7 @@ class ParquetEmitter(Emitter):
             known = Coverage.of(self._read_coverage(series))
             lines = []
             for entry in entries:
-                if _is_news(entry, known, series.timeframe):
+                if is_news(entry, known, series.timeframe):
                     lines.append(encode_entry(entry))
                     known.add(entry)
             if lines:
@@ -373,99 +373,36 @@ class ParquetEmitter(Emitter):
             lock.release()
 
 
-class _Partition:
-    """Rows of one series that belong into one file."""
-
-    __slots__ = ("period", "rows", "series")
-
-    def __init__(self, series: Series, period: str, rows: pa.Table) -> None:
-        self.series = series
-        self.period = period
-        self.rows = rows
-
-
 def _lock_name(series: Series) -> str:
     return Path(coverage_path(series)).stem
 
 
-def _usable_rows(table: pa.Table, required: Iterable[str]) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-    usable = np.ones(table.num_rows, bool)
-    for name in required:
-        column = table.column(name)
-        usable &= column.is_valid().to_numpy()
-        if pa.types.is_string(column.type):
-            usable &= (
-                pc.not_equal(column, pa.scalar("")).fill_null(pa.scalar(value=False)).to_numpy()
-            )
-    for field in table.schema:
-        if pa.types.is_float64(field.type) and field.name in RECORD_SCHEMA.names:
-            finite = pc.is_finite(table.column(field.name))
-            usable &= finite.fill_null(pa.scalar(value=True)).to_numpy()
-    opens = table.column("open_ts").fill_null(pa.scalar(-1)).to_numpy()
-    usable &= (opens >= 0) & (opens < _YEAR_10000_MS)
-    return usable
+def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Return a partition's rows, none where there is no file.
 
-
-def _as_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Return rows as columns: those of `RECORD_SCHEMA`, then others by name."""
-    known = RECORD_SCHEMA.names
-    own = sorted({name for row in rows for name in row} - set(known))
-    columns = {
-        name: pa.array([row.get(name) for row in rows], RECORD_SCHEMA.field(name).type)
-        for name in known
-    }
-    for name in own:
-        columns[name] = pa.array([row.get(name) for row in rows])
-        if pa.types.is_nested(columns[name].type):
-            raise pa.ArrowInvalid(f"{name} is no single value")
-    return pa.table(columns)
-
-
-def _split(table: pa.Table) -> Iterator[_Partition]:
-    """Yield a table's rows by series and partition, in the order they have."""
-    names = [table.column(name).combine_chunks().dictionary_encode() for name in _IDENTITY[:3]]
-    code = np.zeros(table.num_rows, np.int64)
-    for column in names:
-        code = code * len(column.dictionary) + column.indices.to_numpy()
-    for first, rows in _groups(code):
-        series = Series(*(column[int(first)].as_py() for column in names))
-        opens = table.column("open_ts").to_numpy()[rows]
-        for _, inside in _groups(opens_of(opens, period_timeframe(series.timeframe))):
-            period = period_of(int(opens[inside[0]]), series.timeframe)
-            yield _Partition(series, period, table.take(rows[inside]))
-
-
-def _groups(keys: "np.ndarray[Any, Any]") -> Iterator[tuple[int, "np.ndarray[Any, Any]"]]:
-    """Yield, for each distinct key, its first position and all of them, ascending."""
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.diff(keys[order])) + 1
-    for rows in np.split(order, starts) if len(keys) else ():
-        yield int(rows[0]), rows
-
-
-def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a partition's rows, none where there is no file."""
+    Args:
+        path: The file.
+        columns: Read these alone; else all of `RECORD_SCHEMA` and those of a transformer.
+    """
     try:
-        with path.open("rb") as source, pq.ParquetFile(source) as file:
-            table = file.read(columns)
+        with path.open("rb") as source:
+            table = pq.ParquetFile(source, page_checksum_verification=True).read(columns)
+            return table.select(columns) if columns else _conformed(table)
     except FileNotFoundError:
         return RECORD_SCHEMA.empty_table()
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise EmitterError(
-            f"{path} is damaged and is left as it is: {error}. Move it away and run the backfill "
-            "of its days again."
+            f"{path} is damaged or no partition of a store, and is left as it is: {error}. Move it "
+            "away and run the backfill of its days again."
         ) from error
-    if columns is not None:
-        return table
-    extra = [name for name in table.column_names if name not in RECORD_SCHEMA.names]
-    try:
-        records = as_records(table)
-    except (pa.ArrowException, KeyError) as error:
-        raise EmitterError(f"{path} is no partition of a StreamForge store: {error!r}") from error
-    for name in extra:
-        records = records.append_column(table.schema.field(name), table.column(name))
+
+
+def _conformed(table: pa.Table) -> pa.Table:
+    """Return the columns of `RECORD_SCHEMA`, then those of a transformer."""
+    records = as_records(table)
+    for field in table.schema:
+        if field.name not in RECORD_SCHEMA.names:
+            records = records.append_column(field, table.column(field.name))
     return records
 
 
@@ -478,9 +415,10 @@ def _encoded(table: pa.Table) -> pa.Buffer:
         target,
         compression="zstd",
         row_group_size=_ROW_GROUP_ROWS,
-        use_dictionary=["source", "symbol", "timeframe", "provenance"],
+        use_dictionary=["source", "symbol", "timeframe", "provenance"],  # type: ignore[arg-type]  # the stubs know no list
         column_encoding=dict.fromkeys(("open_ts", "end_ts", "seen_ts"), "DELTA_BINARY_PACKED"),
         store_schema=False,
+        write_page_checksum=True,
     )
     return target.getvalue()
 
@@ -528,37 +466,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _is_news(entry: Entry, known: Coverage, timeframe: str) -> bool:
-    """Tell whether an entry adds to what is known; when it was asked again adds nothing."""
-    match entry:
-        case HoleEntry(hole=hole):
-            span = (hole.first_open_ts, hole.last_open_ts + 1)
-            runs = find_missing(np.empty(0, np.int64), *span, timeframe, Coverage(known.holes))
-            said = {(run.verdict, run.provisional) for run in runs}
-            return said != {(hole.verdict, hole.provisional)}
-        case ArchiveEntry():
-            before = known.archives.get(entry.path)
-            return before is None or _undated(before) != _undated(entry)
-        case BoundsEntry():
-            return _is_new_bound(entry, known)
-
-
-def _undated(entry: ArchiveEntry) -> tuple[object, ...]:
-    return (entry.sha256, entry.published_sha256, entry.rows, entry.quarantined)
-
-
-def _is_new_bound(entry: BoundsEntry, known: Coverage) -> bool:
-    if entry.first_open_ts not in (None, known.first_open_ts):
-        return True
-    if entry.last_open_ts is None:
-        return False
-    # The same end known at a later time covers a longer range: that is news.
-    ended = known.ended
-    return (
-        ended is None or ended.last_open_ts != entry.last_open_ts or entry.known_at > ended.known_at
-    )
 
 
 @contextmanager

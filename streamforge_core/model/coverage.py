@@ -196,3 +196,29 @@ def _joined(runs: list[tuple[Hole, bool]]) -> list[Hole]:
         else:
             holes.append(hole)
     return holes
+
+
+def is_news(entry: Entry, known: Coverage, timeframe: str) -> bool:
+    """Tell whether an entry adds to what is known; that it was asked again adds nothing."""
+    match entry:
+        case HoleEntry(hole=hole):
+            span = (hole.first_open_ts, hole.last_open_ts + 1)
+            runs = find_missing(np.empty(0, np.int64), *span, timeframe, Coverage(known.holes))
+            said = {(run.verdict, run.provisional) for run in runs}
+            return said != {(hole.verdict, hole.provisional)}
+        case ArchiveEntry():
+            before = known.archives.get(entry.path)
+            return before is None or msgspec.structs.replace(before, read_at=entry.read_at) != entry
+        case BoundsEntry():
+            return _is_new_bound(entry, known)
+
+
+def _is_new_bound(entry: BoundsEntry, known: Coverage) -> bool:
+    if entry.first_open_ts not in (None, known.first_open_ts):
+        return True
+    if entry.last_open_ts is None:
+        return False
+    ended = known.ended
+    if ended is None or ended.last_open_ts != entry.last_open_ts:
+        return True
+    return entry.known_at > ended.known_at  # the same end, and true of a longer range

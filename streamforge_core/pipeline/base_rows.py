@@ -129,23 +129,30 @@ class BaseRows:
             forming=np.zeros(size, np.bool_) if closed is None else ~closed[start:stop],
         )
 
-    def mean_price(self, start: int, stop: int, volume: float) -> float | None:
-        """Return the vwap of some rows, weighted by volume; None if a traded row has none.
+    @property
+    def tells_vwap(self) -> bool:
+        """Whether any row tells its own vwap."""
+        return self._vwaps is not None
 
-        A row's weight is its quote volume where it tells, else its own vwap times its volume.
+    def weights_between(self, starts: Instants, stops: Instants) -> tuple[Floats, Flags]:
+        """Return sum(price * volume) of runs of rows, and whether each traded row tells it.
+
+        A row's weight is its quote volume where known, else its own vwap times its volume. The
+        sums are those of the exact weights, rounded once (`math.fsum`).
         """
-        weights = []
-        for row in range(start, stop):
-            size = float(self._prices["volume"][row])
-            if size == 0:
-                continue
-            if self._quotes is not None and _is_known(self._quote_known, row):
-                weights.append(float(self._quotes[row]))
-            elif self._vwaps is not None and _is_known(self._vwap_known, row):
-                weights.append(float(self._vwaps[row]) * size)
-            else:
-                return None
-        return math.fsum(weights) / volume
+        volume = self._prices["volume"]
+        weights, told = np.zeros(len(volume)), volume == 0
+        if self._vwaps is not None:
+            weights = self._vwaps * volume
+            told = told | (True if self._vwap_known is None else self._vwap_known)
+        if self._quotes is not None:
+            quoted = np.ones(len(volume), np.bool_) if self._quote_known is None else self._quote_known
+            weights = np.where(quoted & (volume > 0), self._quotes, weights)
+            told = told | quoted
+        listed = weights.tolist()
+        runs = list(zip(starts.tolist(), stops.tolist(), strict=True))
+        sums = np.array([math.fsum(listed[start:stop]) for start, stop in runs])
+        return sums, np.array([bool(told[start:stop].all()) for start, stop in runs])
 
 
 def _part(
@@ -157,10 +164,6 @@ def _part(
     if known is None:
         return Part(totals, np.zeros(size, np.bool_), np.ones(size, np.bool_))
     return Part(totals, traded & ~known, known)
-
-
-def _is_known(known: Flags | None, row: int) -> bool:
-    return known is None or bool(known[row])
 
 
 def _without_filled(rows: pa.Table) -> pa.Table:

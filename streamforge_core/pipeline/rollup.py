@@ -4,20 +4,23 @@ What is folded, and when a candle may be sent: docs of `rollup`. `pipeline/aggre
 same one candle at a time; one property test holds the two to each other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from streamforge_core.errors import ConfigError
-from streamforge_core.model.columns import KLINE_SCHEMA, Instants, ends_of, opens_between, opens_of
+from streamforge_core.model.columns import KLINE_SCHEMA, Instants, ends_of, opens_between
 from streamforge_core.model.gap import final_spans
 from streamforge_core.model.kline import Series
 from streamforge_core.model.timeframe import DAY_MS, LENGTH_MS, check_timeframe, open_of
 from streamforge_core.pipeline.base_rows import BaseRows, SeriesTable, series_tables
 from streamforge_core.pipeline.cascade import Absent, Holes, Step, as_list, cascade, check_absent
-from streamforge_core.pipeline.fold import Amounts, Flags, Part, Rows, fold
+from streamforge_core.pipeline.fold import Flags, Floats, Part, Rows, Source, fold
+
+Spans = Sequence[tuple[int, int]]
 
 _LONGEST_MONTH_MS: Final = 31 * DAY_MS
 
@@ -69,10 +72,152 @@ def rollup(
     parts: dict[str, list[pa.Table]] = {target: [] for target in targets}
     for series in _one_base_each(series_tables(table)):
         steps = cascade(series.timeframe, targets)
-        for target, rows, verdict in _fold_series(series, steps, spans_of(series), absent):
-            shown = None if emit_incomplete or verdict.complete.all() else verdict.complete
-            parts[target].append(_as_table(series, target, rows, verdict, shown))
+        base = BaseRows(series.rows, series.timeframe, bucket_intervals=_widest(series, steps))
+        known = _Known(base, series.timeframe, spans_of(series), absent)
+        for target, rows in _fold_tree(base, series.timeframe, steps):
+            complete = known.complete(rows, target)
+            columns = _columns(series, target, base, rows, complete)
+            part = pa.Table.from_arrays(columns, schema=KLINE_SCHEMA)
+            whole = emit_incomplete or bool(complete.all())
+            parts[target].append(part if whole else part.filter(pa.array(complete)))
     return {
         target: pa.concat_tables(found) if found else KLINE_SCHEMA.empty_table()
         for target, found in parts.items()
     }
+
+
+def _spans_by_series(
+    holes: Holes | Mapping[Series, Holes],
+) -> Callable[[SeriesTable], Spans]:
+    """Return a function that tells the proven-empty spans of a series."""
+    if not isinstance(holes, Mapping):
+        spans = final_spans(holes)
+        return lambda _: spans
+    if not all(isinstance(key, Series) for key in holes):
+        raise ConfigError("holes is a mapping: its keys must be Series, its values their holes.")
+    by_series = {key: final_spans(cast(Holes, value)) for key, value in holes.items()}
+    return lambda series: by_series.get(
+        Series(series.source or "", series.symbol, series.timeframe), []
+    )
+
+
+def _one_base_each(tables: Iterable[SeriesTable]) -> Iterator[SeriesTable]:
+    """Refuse a symbol that comes in two bases: each higher candle would come twice."""
+    bases: dict[tuple[str | None, str], str] = {}
+    for series in tables:
+        base = bases.setdefault((series.source, series.symbol), series.timeframe)
+        if base != series.timeframe:
+            raise ConfigError(
+                f"{series.symbol} comes in {base} and in {series.timeframe}: each would give its "
+                "own higher candles. Filter the table to one timeframe per symbol."
+            )
+        yield series
+
+
+def _widest(series: SeriesTable, steps: Iterable[Step]) -> int:
+    """Return the most base intervals that one candle of any target holds."""
+    longest = (LENGTH_MS.get(step.target, _LONGEST_MONTH_MS) for step in steps)
+    return max(longest, default=1) // LENGTH_MS[series.timeframe]
+
+
+def _fold_tree(
+    base: BaseRows, timeframe: str, steps: Iterable[Step]
+) -> Iterator[tuple[str, Rows]]:
+    levels: dict[str, Source] = {timeframe: base}
+    for step in steps:
+        if not len(base):
+            return
+        rows = fold(levels[step.parent], step.target)
+        levels[step.target] = rows
+        yield step.target, rows
+
+
+class _Known:
+    """Which intervals of a base series are known to hold nothing."""
+
+    def __init__(self, base: BaseRows, timeframe: str, spans: Spans, absent: Absent) -> None:
+        self._length = LENGTH_MS[timeframe]
+        self._timeframe = timeframe
+        self._spans = spans
+        self._intervals = base.intervals
+        # Up to here a source that omits quiet intervals has had the time to say something.
+        last = int(base.intervals[-1]) + self._length if len(base) else 0
+        self._told_until = last if absent == "no_trades" else None
+
+    def complete(self, rows: Rows, target: str) -> Flags:
+        """Tell which candles have a closed row or a verdict for every base interval."""
+        ends = ends_of(rows.opens, target) + 1
+        needed = (ends - rows.opens) // self._length
+        unknown_from = rows.opens
+        known = rows.filled
+        if self._told_until is not None:
+            unknown_from = np.minimum(self._told_until, ends)
+            known = (unknown_from - rows.opens) // self._length
+        if self._spans and not (known >= needed).all():
+            empty = self._empty(int(rows.opens[0]), int(ends[-1]))
+            known = known + np.searchsorted(empty, ends) - np.searchsorted(empty, unknown_from)
+        return cast(Flags, (known >= needed) & ~rows.forming)
+
+    def _empty(self, start: int, stop: int) -> Instants:
+        """Return the intervals without a row that lie in a hole, ascending."""
+        runs = [
+            opens_between(
+                max(start, open_of(first, self._timeframe)),
+                min(stop, last + 1),
+                self._timeframe,
+            )
+            for first, last in self._spans
+        ]
+        return np.setdiff1d(np.concatenate(runs), self._intervals)
+
+
+def _columns(
+    series: SeriesTable, target: str, base: BaseRows, rows: Rows, complete: Flags
+) -> list[pa.Array]:
+    """Return the columns of `KLINE_SCHEMA`."""
+    size = len(rows.opens)
+    volume = base.volume.quotients(rows.volume)
+    quote, quote_known = _quotes(base, rows)
+    vwap, vwap_known = _vwaps(base, rows, target, volume, quote, quote_known)
+    return [
+        pa.repeat(pa.scalar(series.source, pa.string()), size),
+        pa.repeat(series.symbol, size),
+        pa.repeat(target, size),
+        pa.array(rows.opens),
+        pa.array(ends_of(rows.opens, target)),
+        *(pa.array(prices) for prices in (rows.open, rows.high, rows.low, rows.close)),
+        pa.array(volume),
+        pa.array(quote, mask=~quote_known),
+        pa.array(vwap, mask=~vwap_known),
+        pa.array(rows.trades.total, mask=~_is_told(rows.trades)),
+        pa.array(complete),
+    ]
+
+
+def _is_told(part: Part) -> Flags:
+    """Tell which sums are known: every traded row told its own, and at least one row told."""
+    return cast(Flags, part.told & ~part.missing)
+
+
+def _quotes(base: BaseRows, rows: Rows) -> tuple[Floats, Flags]:
+    known = _is_told(rows.quote)
+    if base.quote is None:
+        return np.zeros(len(known)), known
+    return base.quote.quotients(rows.quote.total), known
+
+
+def _vwaps(
+    base: BaseRows, rows: Rows, target: str, volume: Floats, quote: Floats, quote_known: Flags
+) -> tuple[Floats, Flags]:
+    """Return quote / volume where both are known, else the mean weighted by volume."""
+    known = rows.traded & quote_known
+    vwap = np.divide(quote, volume, out=np.zeros(len(volume)), where=known)
+    unknown = np.flatnonzero(rows.traded & ~quote_known)
+    if not len(unknown) or not base.tells_vwap:
+        return vwap, known
+    starts = np.searchsorted(base.opens, rows.opens[unknown])
+    stops = np.searchsorted(base.opens, ends_of(rows.opens[unknown], target), side="right")
+    weights, told = base.weights_between(starts, stops)
+    vwap[unknown] = weights / volume[unknown]
+    known[unknown] = told
+    return vwap, known

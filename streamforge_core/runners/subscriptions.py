@@ -51,11 +51,7 @@ class Subscriptions:
         return frames
 
     def take(self, answer: Ack | Refusal) -> list[str]:
-        """Take the answer to a request; return frames to be sent because of it.
-
-        Raises:
-            ExchangeError: The last subscription was refused: nothing is left to wait for.
-        """
+        """Take the answer to a request; return frames to be sent because of it."""
         asked = self._asked_by(answer)
         if isinstance(answer, Ack):
             return []
@@ -69,11 +65,7 @@ class Subscriptions:
         return []
 
     def refuse(self, subscription: Subscription, error: ExchangeError) -> None:
-        """Give one up.
-
-        Raises:
-            ExchangeError: It was the last.
-        """
+        """Give one up; it is not asked for again."""
         self.refused[subscription] = error
         _log.error(
             "%s %s %s is refused and left out: %s",
@@ -82,8 +74,6 @@ class Subscriptions:
             subscription.timeframe,
             error,
         )
-        if not self.wanted:
-            raise error
 
     def _asked_by(self, answer: Ack | Refusal) -> list[Subscription]:
         if answer.request_id is not None:

@@ -154,8 +154,21 @@ def parsed(text: str) -> Iterator[Row]:
         # The files have no trade ids; these rise with time, as ids do.
         first = open_ms // 1000 * _IDS_PER_SECOND if trades else -1
         last = first + trades - 1 if trades else -1
-        volumes = (cells[7], trades, cells[9], cells[10])
-        yield Row(open_ms, *cells[1:6], close_ms, *volumes, first, last)  # type: ignore[arg-type]  # as many texts as there are text fields
+        yield Row(
+            open_ms,
+            open=cells[1],
+            high=cells[2],
+            low=cells[3],
+            close=cells[4],
+            volume=cells[5],
+            close_ms=close_ms,
+            quote_volume=cells[7],
+            trades=trades,
+            taker_volume=cells[9],
+            taker_quote_volume=cells[10],
+            first_id=first,
+            last_id=last,
+        )
 
 
 def _sum(open_ms: int, close_ms: int, rows: list[Row]) -> Row:

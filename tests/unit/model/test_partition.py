@@ -12,7 +12,9 @@ from streamforge_core.model.partition import (
     period_bounds,
     period_of,
     period_timeframe,
+    periods_between,
     series_path,
+    span_of,
     timeframe_label,
     timeframe_of,
     unescape,
@@ -82,6 +84,40 @@ def test_bounds_of_a_partition_are_half_open() -> None:
 
     assert period_bounds(ts, "1m") == (utc("2024-02-15"), utc("2024-02-16"))
     assert period_bounds(ts, "4h") == (utc("2024-02-01"), utc("2024-03-01"))
+
+
+@pytest.mark.parametrize(
+    ("period", "start", "end"),
+    [
+        ("2024-01-15", "2024-01-15", "2024-01-16"),
+        ("2024-02-29", "2024-02-29", "2024-03-01"),
+        ("2024-02", "2024-02-01", "2024-03-01"),
+        ("2023-12", "2023-12-01", "2024-01-01"),
+    ],
+)
+def test_a_period_spans_its_day_or_month(period: str, start: str, end: str) -> None:
+    assert span_of(period) == (utc(start), utc(end))
+
+
+@pytest.mark.parametrize("text", ["", "2024", "2024-13", "2024-02-30", "staging", "2024-01-15x"])
+def test_other_names_of_folders_are_no_period(text: str) -> None:
+    assert span_of(text) is None
+
+
+def test_folders_that_can_hold_a_span_come_in_order() -> None:
+    folders = [
+        "period=2024-01-16", "period=2024-01-14", "period=2024-01", "period=2024-01-15",
+        "period=2024-02-01", "period=2024-02", "period=broken", "2024-01-15", ".staging",
+    ]  # fmt: skip  # a folder's listing
+
+    found = periods_between(folders, utc("2024-01-14 23:59"), utc("2024-01-15 00:01"))
+
+    assert found == ["period=2024-01", "period=2024-01-14", "period=2024-01-15"]
+    assert periods_between(folders, utc("2024-01-31"), utc("2024-02-01")) == ["period=2024-01"]
+    assert periods_between(folders, utc("2024-02-01"), utc("2024-02-02")) == [
+        "period=2024-02",
+        "period=2024-02-01",
+    ]
 
 
 def test_paths_follow_the_documented_layout() -> None:

@@ -1,4 +1,4 @@
-"""What streamforge.yaml may declare, and how each mistake is answered: key, line, what is possible."""
+"""What streamforge.yaml may declare, and how each mistake is answered: key, line, remedy."""
 
 from datetime import date
 from pathlib import Path
@@ -159,10 +159,10 @@ def test_unknown_keys_are_refused_everywhere(text: str, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["source", "symbols", "timeframe", "start"])
 def test_a_source_needs_its_keys(key: str) -> None:
-    lines = [line for line in SOURCE.splitlines() if f"{key}:" not in line]
-    text = "\n".join(lines).replace("    ", "  - ", 0 if key != "source" else 1)
+    keys = ("source: Binance", "symbols: [BTCUSDT]", "timeframe: 1m", "start: 2024-01-01")
+    given = ", ".join(each for each in keys if not each.startswith(f"{key}:"))
 
-    error = refusal(text)
+    error = refusal(f"sources:\n  - {{{given}}}\n")
 
     assert (error.key, error.line) == (f"sources[0].{key}", 2)
     assert str(error).endswith(f"sources[0].{key} is missing.")

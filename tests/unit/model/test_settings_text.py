@@ -160,7 +160,7 @@ def test_one_value_belongs_where_one_is_read(written: str, what: str) -> None:
 
 
 def test_a_list_belongs_where_entries_are_read() -> None:
-    with pytest.raises(InvalidSettings, match="is a mapping, where a list belongs. Begin each"):
+    with pytest.raises(InvalidSettings, match="is a mapping, where a list belongs"):
         value("key: {a: 1}").entries()
 
 
