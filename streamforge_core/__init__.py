@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from streamforge_core.model.kline import Record as Record
     from streamforge_core.model.kline import Series as Series
     from streamforge_core.model.settings import Settings as Settings
+    from streamforge_core.model.settings import SourceSettings as SourceSettings
     from streamforge_core.pipeline.aggregator import aggregate as aggregate
     from streamforge_core.pipeline.rollup import rollup as rollup
     from streamforge_core.runners.backfill_bindings import BinanceBackfilling as BinanceBackfilling
@@ -103,6 +104,7 @@ _HOME = {
     "ServerFailure": "errors",
     "Settings": "model.settings",
     "SilentLogger": "logs",
+    "SourceSettings": "model.settings",
     "StaleWriter": "errors",
     "StorageFull": "errors",
     "Store": "store",
@@ -160,6 +162,7 @@ __all__ = [
     "ServerFailure",
     "Settings",
     "SilentLogger",
+    "SourceSettings",
     "StaleWriter",
     "StorageFull",
     "Store",

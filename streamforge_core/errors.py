@@ -165,8 +165,12 @@ class IncompleteBackfill(StreamForgeError):
 
     Attributes:
         holes: The ranges left open, as `Hole`s with verdict "pending".
+        failures: Why, in words, one entry for each of `holes`.
     """
 
-    def __init__(self, message: str, *, holes: tuple[object, ...] = ()) -> None:
+    def __init__(
+        self, message: str, *, holes: tuple[Any, ...] = (), failures: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.holes = holes
+        self.failures = failures

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamforge_core.model.columns import RECORD_SCHEMA, opens_of
+from streamforge_core.model.columns import RECORD_SCHEMA, instants, opens_of
 from streamforge_core.model.kline import Series
 from streamforge_core.model.partition import period_of, period_timeframe
 
@@ -76,11 +76,11 @@ def rows_to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.table(columns)
 
 
-def split(table: pa.Table) -> Iterator[Partition]:
-    """Yield a table's rows by series and partition.
+def by_series(table: pa.Table) -> Iterator[tuple[Series, Rows]]:
+    """Yield each series of a table with the positions of its rows, ascending.
 
     Args:
-        table: Any series mixed, any order; no null in `IDENTITY`.
+        table: Has at least the columns source, symbol and timeframe, without nulls.
     """
     keys: list[Any] = [
         table.column(name).combine_chunks().dictionary_encode() for name in IDENTITY[:3]
@@ -88,9 +88,18 @@ def split(table: pa.Table) -> Iterator[Partition]:
     code = np.zeros(table.num_rows, np.int64)
     for key in keys:
         code = code * len(key.dictionary) + key.indices.to_numpy()
-    opens = table.column("open_ts").to_numpy()
     for rows in _groups(code):
-        series = Series(*(key[int(rows[0])].as_py() for key in keys))
+        yield Series(*(key[int(rows[0])].as_py() for key in keys)), rows
+
+
+def split(table: pa.Table) -> Iterator[Partition]:
+    """Yield a table's rows by series and partition.
+
+    Args:
+        table: Any series mixed, any order; no null in `IDENTITY`.
+    """
+    opens = instants(table)
+    for series, rows in by_series(table):
         for inside in _groups(opens_of(opens[rows], period_timeframe(series.timeframe))):
             chosen = rows[inside]
             period = period_of(int(opens[chosen[0]]), series.timeframe)

@@ -209,7 +209,7 @@ def is_news(entry: Entry, known: Coverage, timeframe: str) -> bool:
         case ArchiveEntry():
             before = known.archives.get(entry.path)
             return before is None or msgspec.structs.replace(before, read_at=entry.read_at) != entry
-        case BoundsEntry():
+        case _:  # the third kind: BoundsEntry
             return _is_new_bound(entry, known)
 
 

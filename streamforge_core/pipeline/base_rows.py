@@ -10,8 +10,18 @@ import pyarrow as pa
 
 from streamforge_core.errors import ConfigError
 from streamforge_core.model.columns import Instants, opens_of
+from streamforge_core.model.kline import Series
 from streamforge_core.model.timeframe import LENGTH_MS
-from streamforge_core.pipeline.fold import BLOCK_ROWS, Amounts, Flags, Floats, Part, Rows
+from streamforge_core.pipeline.fold import (
+    Amounts,
+    Flags,
+    Floats,
+    Part,
+    Rows,
+    Sums,
+    part,
+    spacing_of,
+)
 
 _KEY: Final = ("source", "symbol", "timeframe")
 _PRICES: Final = ("open", "high", "low", "close", "volume")
@@ -25,6 +35,11 @@ class SeriesTable(NamedTuple):
     symbol: str
     timeframe: str
     rows: pa.Table
+
+    @property
+    def key(self) -> Series:
+        """The series, a missing source as ""."""
+        return Series(self.source or "", self.symbol, self.timeframe)
 
 
 def series_tables(table: pa.Table) -> Iterator[SeriesTable]:
@@ -47,7 +62,7 @@ def series_tables(table: pa.Table) -> Iterator[SeriesTable]:
     order = np.argsort(codes, kind="stable")
     edges = np.flatnonzero(np.diff(codes[order])) + 1
     parts = [_named(table.take(pa.array(index))) for index in np.split(order, edges)]
-    yield from sorted(parts, key=lambda part: (part.source or "", part.symbol, part.timeframe))
+    yield from sorted(parts, key=lambda part: part.key)
 
 
 def _is_constant(column: pa.ChunkedArray) -> bool:
@@ -82,6 +97,7 @@ class BaseRows:
     Attributes:
         opens: Opens, strictly ascending, UTC epoch milliseconds.
         intervals: For each row the grid interval that holds its open.
+        spacing: Distance between neighbouring opens, 0 if they differ.
         volume: Scaled on demand.
         quote: Likewise; None where no row tells.
 
@@ -90,80 +106,89 @@ class BaseRows:
     """
 
     def __init__(self, rows: pa.Table, timeframe: str, *, bucket_intervals: int) -> None:
-        rows, self.opens = _each_once(_without_filled(rows))
-        self._prices = {name: _checked(rows, name) for name in _PRICES}
-        on_grid = _on_grid(self.opens, timeframe)
-        self.intervals = self.opens if on_grid else opens_of(self.opens, timeframe)
-        self._fresh = None if on_grid else _firsts(self.intervals)
-        self._closed = _closed(rows)
+        self._rows, self.opens, self.spacing = _each_once(_without_filled(rows))
+        self.intervals = self.opens
+        self._shared: Flags | None = None
+        if self.spacing % LENGTH_MS[timeframe] or not self.spacing:
+            self.intervals = opens_of(self.opens, timeframe)
+            self._shared = _if_any(np.diff(self.intervals, prepend=-1) == 0)
+        self._closed = _closed(self._rows)
+        self._prices = {name: _prices(self._rows, name) for name in _PRICES}
         # Off the grid several rows may share an interval: then only all rows are a bound.
-        bucket_rows = bucket_intervals if self._fresh is None else len(self.opens)
-        self.volume = Amounts(self._prices["volume"], bucket_rows=bucket_rows)
-        quotes, self._quote_known = _optional(rows, "quote_volume")
-        self.quote = None if quotes is None else Amounts(quotes, bucket_rows=bucket_rows)
-        self._quotes = quotes
-        self._vwaps, self._vwap_known = _optional(rows, "vwap")
-        self._trades, self._trades_known = _counts(rows)
+        self._bucket_rows = bucket_intervals if self._shared is None else len(self.opens)
+        self.volume = Amounts(self._prices["volume"], bucket_rows=self._bucket_rows)
+        self._untraded = _zeros(self._prices["volume"])
+        self._quotes = _optional(self._rows, "quote_volume")
+        self.quote = self._quotes and Amounts(self._quotes.values, bucket_rows=self._bucket_rows)
+        self._trades = _counts(self._rows)
 
     def __len__(self) -> int:
         return len(self.opens)
 
     def block(self, start: int, stop: int) -> Rows:
         """Return the rows from one position to another."""
-        size = stop - start
-        prices = {name: values[start:stop] for name, values in self._prices.items()}
-        traded = prices.pop("volume") > 0
-        known = None if self._quote_known is None else self._quote_known[start:stop]
-        quotes = None if self.quote is None else self.quote.block(start, stop)
-        counted = None if self._trades_known is None else self._trades_known[start:stop]
-        counts = None if self._trades is None else self._trades[start:stop]
-        fresh, closed = self._fresh, self._closed
+        untraded = part(self._untraded, start, stop)
+        quotes = self.quote and self.quote.block(start, stop)
+        trades = self._trades and self._trades.values[start:stop]
+        closed, shared = part(self._closed, start, stop), part(self._shared, start, stop)
         return Rows(
-            opens=self.opens[start:stop],
-            **prices,
-            traded=traded,
+            self.opens[start:stop],
+            *(self._prices[name][start:stop] for name in _PRICES[:-1]),
             volume=self.volume.block(start, stop),
-            quote=_part(quotes, known, traded),
-            trades=_part(counts, counted, traded),
-            filled=np.ones(size, np.int64) if fresh is None else fresh[start:stop].astype(np.int64),
-            forming=np.zeros(size, np.bool_) if closed is None else ~closed[start:stop],
+            untraded=untraded,
+            forming=None if closed is None else ~closed,
+            filled=None if shared is None else (~shared).astype(np.int64),
+            quote=_as_part(quotes, self._quotes, untraded, start, stop),
+            trades=_as_part(trades, self._trades, untraded, start, stop),
         )
 
-    @property
-    def tells_vwap(self) -> bool:
-        """Whether any row tells its own vwap."""
-        return self._vwaps is not None
+    def products_between(self, starts: Instants, stops: Instants) -> tuple[Floats, Flags]:
+        """Return sum(vwap * volume) of the rows that tell no quote volume, run by run.
 
-    def weights_between(self, starts: Instants, stops: Instants) -> tuple[Floats, Flags]:
-        """Return sum(price * volume) of runs of rows, and whether each traded row tells it.
-
-        A row's weight is its quote volume where known, else its own vwap times its volume. The
-        sums are those of the exact weights, rounded once (`math.fsum`).
+        Each sum is rounded once (`math.fsum`). Beside it stands whether every traded row of the
+        run tells one of the two.
         """
         volume = self._prices["volume"]
-        weights, told = np.zeros(len(volume)), volume == 0
-        if self._vwaps is not None:
-            weights = self._vwaps * volume
-            told = told | (True if self._vwap_known is None else self._vwap_known)
+        products, told = np.zeros(len(volume)), volume == 0
+        vwap = _optional(self._rows, "vwap")
+        if vwap is not None:
+            products, told = vwap.values * volume, told | _known(vwap)
         if self._quotes is not None:
-            quoted = np.ones(len(volume), np.bool_) if self._quote_known is None else self._quote_known
-            weights = np.where(quoted & (volume > 0), self._quotes, weights)
-            told = told | quoted
-        listed = weights.tolist()
+            quoted = _known(self._quotes)
+            products, told = np.where(quoted, 0.0, products), told | quoted
+        listed = products.tolist()
         runs = list(zip(starts.tolist(), stops.tolist(), strict=True))
         sums = np.array([math.fsum(listed[start:stop]) for start, stop in runs])
         return sums, np.array([bool(told[start:stop].all()) for start, stop in runs])
 
 
-def _part(
-    totals: npt.NDArray[Any] | None, known: Flags | None, traded: Flags
+class _Told(NamedTuple):
+    """A column that a source may leave open.
+
+    Attributes:
+        values: 0 where it does not tell.
+        known: Which rows tell; None where all do.
+    """
+
+    values: npt.NDArray[Any]
+    known: Flags | None
+
+
+def _known(told: _Told) -> Flags:
+    return np.ones(len(told.values), np.bool_) if told.known is None else told.known
+
+
+def _as_part(
+    totals: Sums | None, told: _Told | None, untraded: Flags | None, start: int, stop: int
 ) -> Part:
-    size = len(traded)
-    if totals is None:
-        return Part(np.zeros(size, np.int64), traded, np.zeros(size, np.bool_))
-    if known is None:
-        return Part(totals, np.zeros(size, np.bool_), np.ones(size, np.bool_))
-    return Part(totals, traded & ~known, known)
+    size = stop - start
+    if told is None:
+        missing = np.ones(size, np.bool_) if untraded is None else ~untraded
+        return Part(None, missing, np.ones(size, np.bool_))
+    if told.known is None:
+        return Part(totals, None, None)
+    silent = ~told.known[start:stop]
+    return Part(totals, silent if untraded is None else silent & ~untraded, silent)
 
 
 def _without_filled(rows: pa.Table) -> pa.Table:
@@ -172,20 +197,21 @@ def _without_filled(rows: pa.Table) -> pa.Table:
     column = rows.column("provenance")
     if _is_constant(column) and column[0].as_py() != "filled":
         return rows
-    filled = [value == "filled" for value in column.to_pylist()]
-    return rows.filter(pa.array([not flag for flag in filled]))
+    return rows.filter(pa.array([value != "filled" for value in column.to_pylist()]))
 
 
-def _each_once(rows: pa.Table) -> tuple[pa.Table, Instants]:
+def _each_once(rows: pa.Table) -> tuple[pa.Table, Instants, int]:
+    """Return rows with strictly ascending opens, the opens, and their spacing."""
     opens = _instants(rows)
-    if _ascends(opens):
-        return rows, opens
+    spacing = spacing_of(opens)
+    if spacing > 0 or (np.diff(opens) > 0).all():
+        return rows, opens, spacing
     closed = _closed(rows)
-    rank = np.zeros(len(opens), np.bool_) if closed is None else closed
+    rank = np.ones(len(opens), np.bool_) if closed is None else closed
     order = np.lexsort((rank, opens))
-    last = np.append(np.diff(opens[order]) > 0, True)
-    kept = order[last]
-    return rows.take(pa.array(kept)), opens[kept]
+    kept = order[np.append(np.diff(opens[order]) > 0, True)]
+    opens = opens[kept]
+    return rows.take(pa.array(kept)), opens, spacing_of(opens)
 
 
 def _instants(rows: pa.Table) -> Instants:
@@ -198,73 +224,60 @@ def _instants(rows: pa.Table) -> Instants:
     return cast(Instants, column.cast(pa.int64()).to_numpy())
 
 
-def _ascends(opens: Instants) -> bool:
-    return all(
-        bool((np.diff(opens[start : start + BLOCK_ROWS + 1]) > 0).all())
-        for start in range(0, len(opens), BLOCK_ROWS)
-    )
-
-
-def _on_grid(opens: Instants, timeframe: str) -> bool:
-    length = LENGTH_MS[timeframe]
-    return not any(
-        bool((opens[start : start + BLOCK_ROWS] % length).any())
-        for start in range(0, len(opens), BLOCK_ROWS)
-    )
-
-
-def _firsts(intervals: Instants) -> Flags:
-    return np.concatenate(([True], np.diff(intervals) > 0))
-
-
 def _floats(rows: pa.Table, name: str) -> Floats:
     return cast(Floats, rows.column(name).cast(pa.float64()).to_numpy())
 
 
-def _checked(rows: pa.Table, name: str) -> Floats:
+def _prices(rows: pa.Table, name: str) -> Floats:
     values = _floats(rows, name)
-    if not len(values):
-        return values
-    # A null arrives as NaN, and NaN is neither above nor below anything.
-    least, most = float(values.min()), float(values.max())
+    # A null arrives as NaN, and both bounds of a column that holds NaN are NaN.
+    least, most = _bounds(values)
     if not (math.isfinite(least) and math.isfinite(most)) or (name == "volume" and least < 0):
         raise ConfigError(
-            f"Column {name} holds nulls, NaN, infinity or negative volumes: it runs from {least} "
-            f"to {most}. Every candle needs finite prices and a volume of 0 or more."
+            f"Column {name} runs from {least} to {most}, nulls counted as NaN. Every candle needs "
+            "finite prices and a volume of 0 or more."
         )
     return values
 
 
-def _optional(rows: pa.Table, name: str) -> tuple[Floats | None, Flags | None]:
-    """Return a column's values, 0 where it does not tell, and which rows tell; None: all do."""
+def _bounds(values: Floats) -> tuple[float, float]:
+    return (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+
+
+def _zeros(values: Floats) -> Flags | None:
+    return None if _bounds(values)[0] > 0 else values == 0
+
+
+def _if_any(flags: Flags) -> Flags | None:
+    return flags if flags.any() else None
+
+
+def _optional(rows: pa.Table, name: str) -> _Told | None:
+    """Read a column whose nulls, NaN too, mean that the source does not tell."""
     if name not in rows.column_names or rows.column(name).null_count == len(rows):
-        return None, None
+        return None
     values = _floats(rows, name)
-    known = ~np.isnan(values)
-    if known.all():
-        known = None
-    else:
+    known = None if math.isfinite(sum(_bounds(values))) else ~np.isnan(values)
+    if known is not None:
         values = np.where(known, values, 0.0)
-    if not np.isfinite(values).all():
-        raise ConfigError(f"Column {name} holds infinity.")
-    return values, known
+        if not np.isfinite(values).all():
+            raise ConfigError(f"Column {name} holds infinity.")
+    return _Told(values, known)
 
 
-def _counts(rows: pa.Table) -> tuple[Instants | None, Flags | None]:
+def _counts(rows: pa.Table) -> _Told | None:
     if "n_trades" not in rows.column_names or rows.column("n_trades").null_count == len(rows):
-        return None, None
+        return None
     column = rows.column("n_trades").cast(pa.int64())
-    if not column.null_count:
-        return cast(Instants, column.to_numpy()), None
-    known = cast(Flags, column.is_valid().to_numpy())
-    return cast(Instants, column.fill_null(0).to_numpy()), known
+    known = column.is_valid().to_numpy() if column.null_count else None
+    return _Told(column.fill_null(0).to_numpy() if column.null_count else column.to_numpy(), known)
 
 
 def _closed(rows: pa.Table) -> Flags | None:
     """Tell which rows are closed, None if all are; a source that does not say sends no others."""
     if "is_closed" not in rows.column_names:
         return None
-    column = rows.column("is_closed")
+    column = rows.column("is_closed").cast(pa.bool_())
     if all(chunk.false_count == 0 for chunk in column.chunks):
         return None
-    return cast(Flags, column.fill_null(True).to_numpy())
+    return cast(Flags, column.fill_null(value=True).to_numpy())

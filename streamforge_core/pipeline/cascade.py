@@ -1,16 +1,21 @@
 """Which timeframe is folded from which: a tree, because not every target divides the next."""
 
-from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, cast
 
 from streamforge_core.errors import ConfigError
-from streamforge_core.model.gap import Hole
+from streamforge_core.model.gap import Hole, final_spans
+from streamforge_core.model.kline import Series
 from streamforge_core.model.timeframe import TIMEFRAMES, check_tiles, tiles
 
 Absent = Literal["unknown", "no_trades"]
 """What an interval without a row means when no verdict covers it."""
 
 Holes = Iterable[Hole | Mapping[str, object]]
+"""Verdicts on missing candles of one series, or of every series at hand."""
+
+Spans = Sequence[tuple[int, int]]
+"""Runs of opens where nothing exists, first and last inclusive, ascending."""
 
 
 class Step(NamedTuple):
@@ -56,3 +61,41 @@ def check_absent(absent: str) -> None:
             f'absent={absent!r} is not known. Use "unknown" (an absent interval withholds its '
             'candle) or "no_trades" (the source omits intervals without trades).'
         )
+
+
+def spans_by_series(holes: Holes | Mapping[Series, Holes]) -> Callable[[Series], Spans]:
+    """Return a function that tells where a series is proven to hold nothing.
+
+    Args:
+        holes: Holes for every series, or a mapping from series to its own.
+
+    Raises:
+        ConfigError: A mapping whose keys are no `Series`.
+    """
+    if not isinstance(holes, Mapping):
+        spans = final_spans(holes)
+        return lambda _: spans
+    if not all(isinstance(key, Series) for key in holes):
+        raise ConfigError("holes is a mapping: its keys must be Series, its values their holes.")
+    by_series = {key: final_spans(cast(Holes, own)) for key, own in holes.items()}
+    return lambda series: by_series.get(series, [])
+
+
+class OneBase:
+    """Refuses a symbol that comes in two base timeframes: its higher candles would come twice."""
+
+    def __init__(self) -> None:
+        self._bases: dict[tuple[str, str], str] = {}
+
+    def check(self, series: Series) -> None:
+        """Remember the base of a series.
+
+        Raises:
+            ConfigError: The symbol came in another base before.
+        """
+        base = self._bases.setdefault((series.source, series.symbol), series.timeframe)
+        if base != series.timeframe:
+            raise ConfigError(
+                f"{series.symbol} comes in {base} and in {series.timeframe}: each would give its "
+                "own higher candles. Keep one timeframe per symbol."
+            )

@@ -1,11 +1,12 @@
 """Columns of candles folded into longer ones: NumPy throughout, no object per row.
 
-A fold cuts sorted rows into buckets and reduces each column bucket by bucket. Buckets of equal
-size are reduced as a matrix, others by `reduceat`. The base is read in blocks: its scaled sums and
-masks then live in the cache, and temporaries never grow with the table.
+A fold cuts ascending rows into buckets and reduces each column bucket by bucket. Buckets of equal
+size are reduced as a matrix, others by `reduceat`. The base is read in blocks, so that its scaled
+sums and masks stay in the cache and no temporary grows with the table. A flag column is None where
+no row has the flag: mostly all candles are traded, closed and told, and nothing is computed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -16,12 +17,14 @@ from streamforge_core.model.columns import Instants, opens_of
 from streamforge_core.model.timeframe import LENGTH_MS
 from streamforge_core.pipeline.exact_sums import LARGEST_EXACT, MAX_DECIMALS, POWERS, scaled
 
+Column = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Sums = npt.NDArray[Any]
 """int64, or Python integers where those would overflow."""
 
 BLOCK_ROWS: Final = 8_192
+"""Rows whose columns fit the cache, and whose temporaries the allocator keeps at hand."""
 
 # Beyond this, a loop over a bucket's columns costs more calls than it saves.
 _WIDEST_LOOP: Final = 16
@@ -30,21 +33,21 @@ _LARGEST_SUM: Final = float(2**62)
 
 
 class Part(NamedTuple):
-    """A sum that a source may not tell, per bucket.
+    """A sum that a source may not tell.
 
     Attributes:
-        total: What was told, added up.
+        total: What was told, added up; None where no row tells.
         missing: A row with trades did not tell.
-        told: At least one row told.
+        silent: No row told.
     """
 
-    total: Sums
-    missing: Flags
-    told: Flags
+    total: Sums | None
+    missing: Flags | None
+    silent: Flags | None
 
 
 class Rows(NamedTuple):
-    """Sorted candles on their way up; a fold of `Rows` is `Rows` again.
+    """Ascending candles on their way up; a fold of `Rows` is `Rows` again.
 
     Attributes:
         opens: Opens, UTC epoch milliseconds.
@@ -52,12 +55,12 @@ class Rows(NamedTuple):
         high: Highest traded price.
         low: Lowest traded price.
         close: Last traded price.
-        traded: Whether anything traded.
         volume: Scaled by the decimals of the series.
+        untraded: Nothing traded.
+        forming: Holds a base row that is not closed.
+        filled: Base intervals that have a row; None where each row is one.
         quote: Quote volume, scaled likewise.
         trades: Trade counts.
-        filled: Base intervals that have a row.
-        forming: Holds a base row that is not closed.
     """
 
     opens: Instants
@@ -65,23 +68,27 @@ class Rows(NamedTuple):
     high: Floats
     low: Floats
     close: Floats
-    traded: Flags
     volume: Sums
+    untraded: Flags | None
+    forming: Flags | None
+    filled: Instants | None
     quote: Part
     trades: Part
-    filled: Instants
-    forming: Flags
+
+    @property
+    def spacing(self) -> int:
+        """Distance between neighbouring opens, 0 if they differ."""
+        return spacing_of(self.opens)
 
     def block(self, start: int, stop: int) -> "Rows":
         """Return the rows from one position to another."""
-        quote = Part(*(column[start:stop] for column in self.quote))
-        trades = Part(*(column[start:stop] for column in self.trades))
-        columns = {
-            name: column[start:stop]
-            for name, column in self._asdict().items()
-            if name not in ("quote", "trades")
-        }
-        return Rows(**columns, quote=quote, trades=trades)
+        if stop - start == len(self.opens):
+            return self
+        quote, trades = (
+            Part(*(part(column, start, stop) for column in columns))
+            for columns in (self.quote, self.trades)
+        )
+        return Rows(*(part(column, start, stop) for column in self[:-2]), quote, trades)
 
 
 class Source(Protocol):
@@ -90,6 +97,10 @@ class Source(Protocol):
     @property
     def opens(self) -> Instants:
         """Opens of all rows, strictly ascending."""
+
+    @property
+    def spacing(self) -> int:
+        """Distance between neighbouring opens, 0 if they differ."""
 
     def block(self, start: int, stop: int) -> Rows:
         """Return the rows from one position to another."""
@@ -110,55 +121,78 @@ class Cuts(NamedTuple):
     starts: Instants
     width: int
 
+    def ends(self) -> Instants:
+        """Return the first row behind each bucket, counted from `start`."""
+        return np.append(self.starts[1:], self.stop - self.start)
+
+    def reduce(self, function: np.ufunc, values: Column) -> Column:
+        """Reduce each bucket; as the columns of a matrix where all are equally wide."""
+        if not self.width:
+            return np.asarray(function.reduceat(values, self.starts))
+        matrix = values.reshape(-1, self.width)
+        if self.width > _WIDEST_LOOP:
+            return np.asarray(function.reduce(matrix, axis=1))
+        result = matrix[:, 0].copy()
+        for column in range(1, self.width):
+            function(result, matrix[:, column], out=result)
+        return result
+
 
 def fold(source: Source, target: str) -> Rows:
     """Return the rows of a higher timeframe; `source` holds at least one row."""
     blocks = [
         _fold_block(source.block(cuts.start, cuts.stop), cuts, target)
-        for cuts in _cuts(source.opens, target)
+        for cuts in _cuts(source, target)
     ]
     return blocks[0] if len(blocks) == 1 else _joined(blocks)
 
 
-def _cuts(opens: Instants, target: str) -> Iterator[Cuts]:
-    """Cut rows into blocks of whole buckets."""
-    width = _even_width(opens, target)
-    if not width:
-        yield from _uneven_cuts(opens, target)
-        return
-    first = int(opens[0])
-    spacing = int(opens[1]) - first
-    lead = (int(opens_of(opens[:1], target)[0]) - first) // spacing % width
-    whole = lead + (len(opens) - lead) // width * width
-    rows_per_block = max(1, BLOCK_ROWS // width) * width
-    edge = np.zeros(1, np.int64)
-    if lead:
-        yield Cuts(0, lead, edge, 0)
-    for start in range(lead, whole, rows_per_block):
-        stop = min(whole, start + rows_per_block)
-        yield Cuts(start, stop, np.arange(0, stop - start, width), width)
-    if whole < len(opens):
-        yield Cuts(whole, len(opens), edge, 0)
+def part(column: Column | None, start: int, stop: int) -> Any:  # noqa: ANN401 - the column's type
+    """Return a column from one position to another, None if there is no column."""
+    return None if column is None else column[start:stop]
 
 
-def _even_width(opens: Instants, target: str) -> int:
-    """Return the rows per bucket of a series without gaps, 0 if it has some."""
-    if target == "1M" or len(opens) < 2:
+def spacing_of(opens: Instants) -> int:
+    """Return the distance between neighbouring opens, 0 if they differ or are fewer than two."""
+    if len(opens) <= 1:
         return 0
     spacing = int(opens[1] - opens[0])
-    width, rest = divmod(LENGTH_MS[target], spacing)
-    span = int(opens[-1] - opens[0])
-    # Rows ascend, so a span without slack leaves one way to place them only if all steps agree.
-    even = not rest and span == spacing * (len(opens) - 1) and _steps_equal(opens, spacing)
-    aligned = int(opens_of(opens[:1], target)[0] - opens[0]) % spacing == 0
-    return width if even and aligned and len(opens) >= width else 0
-
-
-def _steps_equal(opens: Instants, spacing: int) -> bool:
-    return all(
-        bool((np.diff(opens[start : start + BLOCK_ROWS + 1]) == spacing).all())
-        for start in range(0, len(opens) - 1, BLOCK_ROWS)
+    return (
+        spacing
+        if int(opens[-1] - opens[0]) == spacing * (len(opens) - 1)
+        and all(
+            bool((np.diff(opens[start : start + BLOCK_ROWS + 1]) == spacing).all())
+            for start in range(0, len(opens) - 1, BLOCK_ROWS)
+        )
+        else 0
     )
+
+
+def _cuts(source: Source, target: str) -> Iterator[Cuts]:
+    """Cut rows into blocks of whole buckets."""
+    opens, spacing = source.opens, source.spacing
+    lead = int(opens_of(opens[:1], target)[0] - opens[0])
+    length = 0 if target == "1M" else LENGTH_MS[target]
+    # Evenly spaced rows still straddle the bucket's edge if they do not start on its grid.
+    if not spacing or not length or length % spacing or lead % spacing:
+        yield from _uneven_cuts(opens, target)
+        return
+    width = length // spacing
+    edges = lead // spacing % width, len(opens)
+    yield from _even_cuts(min(edges), len(opens), width)
+
+
+def _even_cuts(lead: int, count: int, width: int) -> Iterator[Cuts]:
+    """Cut rows without gaps; the first and the last bucket may be narrower than the others."""
+    whole = lead + (count - lead) // width * width
+    rows = max(1, BLOCK_ROWS // width) * width
+    if lead:
+        yield Cuts(0, lead, np.zeros(1, np.int64), 0)
+    for start in range(lead, whole, rows):
+        stop = min(whole, start + rows)
+        yield Cuts(start, stop, np.arange(0, stop - start, width), width)
+    if whole < count:
+        yield Cuts(whole, count, np.zeros(1, np.int64), 0)
 
 
 def _uneven_cuts(opens: Instants, target: str) -> Iterator[Cuts]:
@@ -171,86 +205,88 @@ def _uneven_cuts(opens: Instants, target: str) -> Iterator[Cuts]:
         yield Cuts(start, stop, starts[first:after] - start, 0)
 
 
-def _joined(blocks: list[Rows]) -> Rows:
-    def join(*columns: Any) -> Any:  # noqa: ANN401 - a column, or a Part of columns
-        if isinstance(columns[0], Part):
-            return Part(*map(np.concatenate, zip(*columns, strict=True)))
-        return np.concatenate(columns)
+def _joined(blocks: Sequence[Rows]) -> Rows:
+    sizes = [len(block.opens) for block in blocks]
+    columns = [_chained(column, sizes) for column in zip(*(b[:-2] for b in blocks), strict=True)]
+    quote, trades = (
+        Part(*(_chained(column, sizes) for column in zip(*parts, strict=True)))
+        for parts in zip(*(b[-2:] for b in blocks), strict=True)
+    )
+    return Rows(*columns, quote, trades)
 
-    return Rows(*map(join, *blocks))
+
+def _chained(columns: Sequence[Any], sizes: Sequence[int]) -> Any:  # noqa: ANN401 - their type
+    """Join a column's blocks; a block that lacks it has no flag set."""
+    if all(column is None for column in columns):
+        return None
+    return np.concatenate(
+        [
+            np.zeros(size, np.bool_) if column is None else column
+            for column, size in zip(columns, sizes, strict=True)
+        ]
+    )
 
 
 def _fold_block(rows: Rows, cuts: Cuts, target: str) -> Rows:
-    starts = cuts.starts
-    opens = opens_of(rows.opens[starts], target)
-    common = {
-        "opens": opens,
-        "volume": _reduce(np.add, rows.volume, cuts),
-        "quote": _fold_part(rows.quote, cuts),
-        "trades": _fold_part(rows.trades, cuts),
-        "filled": _reduce(np.add, rows.filled, cuts),
-        "forming": _any(rows.forming, cuts),
-    }
-    if rows.traded.all():
-        ends = np.append(starts[1:], cuts.stop - cuts.start) - 1
-        return Rows(
-            open=rows.open[starts],
-            high=_reduce(np.maximum, rows.high, cuts),
-            low=_reduce(np.minimum, rows.low, cuts),
-            close=rows.close[ends],
-            traded=np.ones(len(starts), np.bool_),
-            **common,
+    ends = cuts.ends()
+    if rows.untraded is None:
+        prices = (
+            rows.open[cuts.starts],
+            cuts.reduce(np.maximum, rows.high),
+            cuts.reduce(np.minimum, rows.low),
+            rows.close[ends - 1],
         )
-    return Rows(**_traded_prices(rows, cuts), **common)
+    else:
+        prices = _traded_prices(rows, rows.untraded, cuts)
+    return Rows(
+        opens_of(rows.opens[cuts.starts], target),
+        *prices,
+        volume=cuts.reduce(np.add, rows.volume),
+        untraded=_flagged(np.logical_and, rows.untraded, cuts),
+        forming=_flagged(np.logical_or, rows.forming, cuts),
+        filled=ends - cuts.starts if rows.filled is None else cuts.reduce(np.add, rows.filled),
+        quote=_fold_part(rows.quote, cuts),
+        trades=_fold_part(rows.trades, cuts),
+    )
 
 
-def _traded_prices(rows: Rows, cuts: Cuts) -> dict[str, npt.NDArray[Any]]:
+def _traded_prices(
+    rows: Rows, untraded: Flags, cuts: Cuts
+) -> tuple[Floats, Floats, Floats, Floats]:
     """Return prices over the traded rows only; flat at the last close where nothing traded."""
-    traded = _any(rows.traded, cuts)
-    ends = np.append(cuts.starts[1:], cuts.stop - cuts.start)
+    ends = cuts.ends()
     flat = rows.close[ends - 1]
-    positions = np.flatnonzero(rows.traded)
+    positions = np.flatnonzero(~untraded)
     if not len(positions):
-        return {"open": flat, "high": flat, "low": flat, "close": flat, "traded": traded}
-    first = np.minimum(np.searchsorted(positions, cuts.starts), len(positions) - 1)
-    last = np.maximum(np.searchsorted(positions, ends) - 1, 0)
-    highs = _reduce(np.maximum, np.where(rows.traded, rows.high, -np.inf), cuts)
-    lows = _reduce(np.minimum, np.where(rows.traded, rows.low, np.inf), cuts)
-    return {
-        "open": np.where(traded, rows.open[positions[first]], flat),
-        "high": np.where(traded, highs, flat),
-        "low": np.where(traded, lows, flat),
-        "close": np.where(traded, rows.close[positions[last]], flat),
-        "traded": traded,
-    }
+        return flat, flat, flat, flat
+    first = np.searchsorted(positions, cuts.starts)
+    after = np.searchsorted(positions, ends)
+    traded = first < after
+    opens = rows.open[positions[np.minimum(first, len(positions) - 1)]]
+    closes = rows.close[positions[np.maximum(after - 1, 0)]]
+    highs = cuts.reduce(np.maximum, np.where(untraded, -np.inf, rows.high))
+    lows = cuts.reduce(np.minimum, np.where(untraded, np.inf, rows.low))
+    return (
+        np.where(traded, opens, flat),
+        np.where(traded, highs, flat),
+        np.where(traded, lows, flat),
+        np.where(traded, closes, flat),
+    )
 
 
 def _fold_part(part: Part, cuts: Cuts) -> Part:
     return Part(
-        _reduce(np.add, part.total, cuts), _any(part.missing, cuts), _any(part.told, cuts)
+        None if part.total is None else cuts.reduce(np.add, part.total),
+        _flagged(np.logical_or, part.missing, cuts),
+        _flagged(np.logical_and, part.silent, cuts),
     )
 
 
-def _any(flags: Flags, cuts: Cuts) -> Flags:
-    """Tell for each bucket whether one of its rows has the flag; mostly all agree."""
-    if flags.all():
-        return np.ones(len(cuts.starts), np.bool_)
-    if not flags.any():
-        return np.zeros(len(cuts.starts), np.bool_)
-    return np.logical_or.reduceat(flags, cuts.starts)
-
-
-def _reduce(function: np.ufunc, values: npt.NDArray[Any], cuts: Cuts) -> npt.NDArray[Any]:
-    """Reduce each bucket: as the columns of a matrix where all are equally wide."""
-    if not cuts.width:
-        return function.reduceat(values, cuts.starts)
-    matrix = values.reshape(-1, cuts.width)
-    if cuts.width > _WIDEST_LOOP:
-        return np.asarray(function.reduce(matrix, axis=1))
-    result = matrix[:, 0].copy()
-    for column in range(1, cuts.width):
-        function(result, matrix[:, column], out=result)
-    return result
+def _flagged(function: np.ufunc, flags: Flags | None, cuts: Cuts) -> Flags | None:
+    if flags is None or not flags.any():
+        return None
+    result = function.reduceat(flags, cuts.starts)
+    return result if result.any() else None
 
 
 class Amounts:
@@ -258,23 +294,22 @@ class Amounts:
 
     Attributes:
         decimals: Most decimals any of them is printed with.
-        exact: False where int64 could overflow, so that sums are Python integers.
     """
 
     def __init__(self, values: Floats, *, bucket_rows: int) -> None:
         self._values = values
         self.decimals = _decimals_in(values)
         largest = _largest_sum(values, bucket_rows) * POWERS[self.decimals]
-        self.exact = largest < _LARGEST_SUM
+        self._fits_int64 = largest < _LARGEST_SUM
 
     def block(self, start: int, stop: int) -> Sums:
         """Return scaled values from one position to another."""
         values = self._values[start:stop]
-        if not self.exact:
+        if not self._fits_int64:
             return np.array([scaled(value, self.decimals) for value in values.tolist()], object)
         products = values * POWERS[self.decimals]
         result = np.rint(products).astype(np.int64)
-        if len(products) and products.max() >= LARGEST_EXACT:
+        if products.max() >= LARGEST_EXACT:
             for index in np.flatnonzero(products >= LARGEST_EXACT).tolist():
                 result[index] = scaled(float(values[index]), self.decimals)
         return result
@@ -282,12 +317,13 @@ class Amounts:
     def quotients(self, sums: Sums) -> Floats:
         """Return sums as the floats nearest to their exact decimal values."""
         divisor = int(POWERS[self.decimals])
-        if not self.exact:
+        if not self._fits_int64:
             return np.array([total / divisor for total in sums.tolist()], np.float64)
-        result = sums / float(divisor)
+        result: Floats = sums / float(divisor)
         # A float holds integers up to 2**53; beyond, only Python's division rounds correctly.
-        for index in np.flatnonzero(sums >= 2**53).tolist():
-            result[index] = int(sums[index]) / divisor
+        if sums.max() >= 2**53:
+            for index in np.flatnonzero(sums >= 2**53).tolist():
+                result[index] = int(sums[index]) / divisor
         return result
 
 
@@ -302,7 +338,9 @@ def _decimals_in(values: Floats) -> int:
 
 def _printed_with(values: Floats, decimals: int) -> bool:
     power = POWERS[decimals]
-    return bool((np.rint(values * power) / power == values).all())
+    nearest = np.rint(values * power)
+    nearest /= power
+    return bool((nearest == values).all())
 
 
 def _largest_sum(values: Floats, bucket_rows: int) -> float:

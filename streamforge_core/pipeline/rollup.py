@@ -4,23 +4,29 @@ What is folded, and when a candle may be sent: docs of `rollup`. `pipeline/aggre
 same one candle at a time; one property test holds the two to each other.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streamforge_core.errors import ConfigError
 from streamforge_core.model.columns import KLINE_SCHEMA, Instants, ends_of, opens_between
-from streamforge_core.model.gap import final_spans
 from streamforge_core.model.kline import Series
 from streamforge_core.model.timeframe import DAY_MS, LENGTH_MS, check_timeframe, open_of
 from streamforge_core.pipeline.base_rows import BaseRows, SeriesTable, series_tables
-from streamforge_core.pipeline.cascade import Absent, Holes, Step, as_list, cascade, check_absent
+from streamforge_core.pipeline.cascade import (
+    Absent,
+    Holes,
+    OneBase,
+    Spans,
+    Step,
+    as_list,
+    cascade,
+    check_absent,
+    spans_by_series,
+)
 from streamforge_core.pipeline.fold import Flags, Floats, Part, Rows, Source, fold
-
-Spans = Sequence[tuple[int, int]]
 
 _LONGEST_MONTH_MS: Final = 31 * DAY_MS
 
@@ -68,12 +74,13 @@ def rollup(
     """
     targets = [check_timeframe(label) for label in as_list(timeframes)]
     check_absent(absent)
-    spans_of = _spans_by_series(holes)
+    spans_of, bases = spans_by_series(holes), OneBase()
     parts: dict[str, list[pa.Table]] = {target: [] for target in targets}
-    for series in _one_base_each(series_tables(table)):
+    for series in series_tables(table):
+        bases.check(series.key)
         steps = cascade(series.timeframe, targets)
         base = BaseRows(series.rows, series.timeframe, bucket_intervals=_widest(series, steps))
-        known = _Known(base, series.timeframe, spans_of(series), absent)
+        known = _Known(base, series.timeframe, spans_of(series.key), absent)
         for target, rows in _fold_tree(base, series.timeframe, steps):
             complete = known.complete(rows, target)
             columns = _columns(series, target, base, rows, complete)
@@ -86,43 +93,13 @@ def rollup(
     }
 
 
-def _spans_by_series(
-    holes: Holes | Mapping[Series, Holes],
-) -> Callable[[SeriesTable], Spans]:
-    """Return a function that tells the proven-empty spans of a series."""
-    if not isinstance(holes, Mapping):
-        spans = final_spans(holes)
-        return lambda _: spans
-    if not all(isinstance(key, Series) for key in holes):
-        raise ConfigError("holes is a mapping: its keys must be Series, its values their holes.")
-    by_series = {key: final_spans(cast(Holes, value)) for key, value in holes.items()}
-    return lambda series: by_series.get(
-        Series(series.source or "", series.symbol, series.timeframe), []
-    )
-
-
-def _one_base_each(tables: Iterable[SeriesTable]) -> Iterator[SeriesTable]:
-    """Refuse a symbol that comes in two bases: each higher candle would come twice."""
-    bases: dict[tuple[str | None, str], str] = {}
-    for series in tables:
-        base = bases.setdefault((series.source, series.symbol), series.timeframe)
-        if base != series.timeframe:
-            raise ConfigError(
-                f"{series.symbol} comes in {base} and in {series.timeframe}: each would give its "
-                "own higher candles. Filter the table to one timeframe per symbol."
-            )
-        yield series
-
-
 def _widest(series: SeriesTable, steps: Iterable[Step]) -> int:
     """Return the most base intervals that one candle of any target holds."""
     longest = (LENGTH_MS.get(step.target, _LONGEST_MONTH_MS) for step in steps)
     return max(longest, default=1) // LENGTH_MS[series.timeframe]
 
 
-def _fold_tree(
-    base: BaseRows, timeframe: str, steps: Iterable[Step]
-) -> Iterator[tuple[str, Rows]]:
+def _fold_tree(base: BaseRows, timeframe: str, steps: Iterable[Step]) -> Iterator[tuple[str, Rows]]:
     levels: dict[str, Source] = {timeframe: base}
     for step in steps:
         if not len(base):
@@ -149,14 +126,15 @@ class _Known:
         ends = ends_of(rows.opens, target) + 1
         needed = (ends - rows.opens) // self._length
         unknown_from = rows.opens
-        known = rows.filled
+        known = cast(Instants, rows.filled)
         if self._told_until is not None:
             unknown_from = np.minimum(self._told_until, ends)
             known = (unknown_from - rows.opens) // self._length
         if self._spans and not (known >= needed).all():
             empty = self._empty(int(rows.opens[0]), int(ends[-1]))
             known = known + np.searchsorted(empty, ends) - np.searchsorted(empty, unknown_from)
-        return cast(Flags, (known >= needed) & ~rows.forming)
+        full = cast(Flags, known >= needed)
+        return full if rows.forming is None else full & ~rows.forming
 
     def _empty(self, start: int, stop: int) -> Instants:
         """Return the intervals without a row that lie in a hole, ascending."""
@@ -176,9 +154,7 @@ def _columns(
 ) -> list[pa.Array]:
     """Return the columns of `KLINE_SCHEMA`."""
     size = len(rows.opens)
-    volume = base.volume.quotients(rows.volume)
-    quote, quote_known = _quotes(base, rows)
-    vwap, vwap_known = _vwaps(base, rows, target, volume, quote, quote_known)
+    volume, quote = base.volume.quotients(rows.volume), _quotes(base, rows)
     return [
         pa.repeat(pa.scalar(series.source, pa.string()), size),
         pa.repeat(series.symbol, size),
@@ -187,37 +163,41 @@ def _columns(
         pa.array(ends_of(rows.opens, target)),
         *(pa.array(prices) for prices in (rows.open, rows.high, rows.low, rows.close)),
         pa.array(volume),
-        pa.array(quote, mask=~quote_known),
-        pa.array(vwap, mask=~vwap_known),
-        pa.array(rows.trades.total, mask=~_is_told(rows.trades)),
+        _told(rows.quote, quote, pa.float64()),
+        _vwaps(base, rows, target, volume, quote),
+        _told(rows.trades, rows.trades.total, pa.int64()),
         pa.array(complete),
     ]
 
 
-def _is_told(part: Part) -> Flags:
-    """Tell which sums are known: every traded row told its own, and at least one row told."""
-    return cast(Flags, part.told & ~part.missing)
+def _told(part: Part, values: npt.NDArray[Any] | None, kind: pa.DataType) -> pa.Array:
+    """Return sums; None unless every traded row told its own, and at least one row told."""
+    if values is None:
+        return pa.nulls(len(cast(Flags, part.silent)), kind)
+    flags = [flag for flag in part[1:] if flag is not None]
+    return pa.array(values, kind, mask=np.logical_or.reduce(flags) if flags else None)
 
 
-def _quotes(base: BaseRows, rows: Rows) -> tuple[Floats, Flags]:
-    known = _is_told(rows.quote)
-    if base.quote is None:
-        return np.zeros(len(known)), known
-    return base.quote.quotients(rows.quote.total), known
+def _quotes(base: BaseRows, rows: Rows) -> Floats | None:
+    """Return what was told of quote volumes, added up; None where nothing was."""
+    total = rows.quote.total
+    return None if base.quote is None or total is None else base.quote.quotients(total)
 
 
 def _vwaps(
-    base: BaseRows, rows: Rows, target: str, volume: Floats, quote: Floats, quote_known: Flags
-) -> tuple[Floats, Flags]:
-    """Return quote / volume where both are known, else the mean weighted by volume."""
-    known = rows.traded & quote_known
-    vwap = np.divide(quote, volume, out=np.zeros(len(volume)), where=known)
-    unknown = np.flatnonzero(rows.traded & ~quote_known)
-    if not len(unknown) or not base.tells_vwap:
-        return vwap, known
-    starts = np.searchsorted(base.opens, rows.opens[unknown])
-    stops = np.searchsorted(base.opens, ends_of(rows.opens[unknown], target), side="right")
-    weights, told = base.weights_between(starts, stops)
-    vwap[unknown] = weights / volume[unknown]
-    known[unknown] = told
-    return vwap, known
+    base: BaseRows, rows: Rows, target: str, volume: Floats, quote: Floats | None
+) -> pa.Array:
+    """Return quote / volume where the quote is known, else the mean weighted by volume."""
+    if quote is not None and rows.untraded is None and rows.quote.missing is None:
+        return pa.array(quote / volume)
+    weights = np.zeros(len(volume)) if quote is None else quote.copy()
+    traded = np.ones(len(volume), np.bool_) if rows.untraded is None else ~rows.untraded
+    known = traded.copy()
+    if rows.quote.missing is not None:
+        (unknown,) = np.nonzero(rows.quote.missing)
+        starts = np.searchsorted(base.opens, rows.opens[unknown])
+        stops = np.searchsorted(base.opens, ends_of(rows.opens[unknown], target), side="right")
+        products, known[unknown] = base.products_between(starts, stops)
+        weights[unknown] += products
+    means = np.divide(weights, volume, out=np.zeros(len(volume)), where=known)
+    return pa.array(means, mask=~known)

@@ -4,9 +4,9 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -19,32 +19,53 @@ from streamforge_core.errors import (
     EmitterError,
     ExchangeError,
     IncompleteBackfill,
-    StreamForgeError,
     TransportError,
-    UnknownSymbol,
 )
-from streamforge_core.model.columns import instants, opens_between, table_to_klines
+from streamforge_core.model.columns import instants, table_to_klines
 from streamforge_core.model.coverage import Entry, HoleEntry
 from streamforge_core.model.date_range import DateRange, Moment, parse_range
 from streamforge_core.model.exchange import HistoryProtocol
 from streamforge_core.model.gap import Hole
 from streamforge_core.model.kline import Kline, Series
-from streamforge_core.model.timeframe import DAY_MS, first_open_from, iso, next_open, open_of
+from streamforge_core.model.timeframe import (
+    DAY_MS,
+    MINUTE_MS,
+    first_open_from,
+    iso,
+    next_open,
+    open_of,
+)
 from streamforge_core.pipeline.transformer import Transformer
 from streamforge_core.runners.endpoints import Endpoints
-from streamforge_core.runners.fetching import Fetched, Fetcher, Span, Window, inside_spans, plan
+from streamforge_core.runners.fetching import (
+    Fetched,
+    Fetcher,
+    Run,
+    Span,
+    Window,
+    inside_spans,
+    plan,
+    runs_of,
+)
 from streamforge_core.runners.holes import HoleJudge
 from streamforge_core.runners.progress import Progress, Tell
 from streamforge_core.transport.clock import Clock
 from streamforge_core.transport.http import HttpClient, RateBudget
 
-_log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 DOWNLOADS: Final = 4
 """Windows in flight at once: bounds memory, and what one venue sees of us."""
 
 PATIENCE_WITH_NETWORK: Final = 3
-"""Windows in a row that may fail for want of a connection before the rest is left for later."""
+"""Windows in a row that may fail for want of a connection before the rest is left for later.
+
+Counted in the order of the windows; the count is read when a window is handed to the threads,
+which is when the one `downloads` places before it is done. So it does not matter which was faster.
+"""
+
+CLOCK_DOUBT_MS: Final = 5 * MINUTE_MS
+"""How far the machine's clock may be ahead where the exchange's own cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +115,8 @@ class _Tally:
     pending: list[Hole] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     unreachable_in_a_row: int = 0
+    known: bool = False
+    """Whether a candle of the series was ever seen: then its symbol exists, or did."""
 
 
 class BackfillRun:
@@ -145,15 +168,18 @@ class BackfillRun:
         with _connected(emitters, transformer):
             span = self._range()
             lacks = [(emitter, self._lacked(emitter, span)) for emitter in emitters]
+            series = self._job.series
+            self._tally.known = any(
+                emitter.last_open_ts(series) is not None for emitter in emitters
+            )
             windows = self._plan(_union(spans for _, spans in lacks))
-            total = sum(window.candles(self._job.series.timeframe) for window in windows)
+            total = sum(window.candles(series.timeframe) for window in windows)
             judge, done = self._judge(), 0
-            for window, fetched in self._fetched(windows):
-                if fetched:
-                    self._hand_on(fetched.table, lacks)
-                    self._record(judge.judge(fetched), emitters)
-                done += window.candles(self._job.series.timeframe)
-                tell(Progress(done, total))
+            with closing(self._fetched(windows)) as results:
+                for window, fetched in results:
+                    self._store(fetched, judge, lacks)
+                    done += window.candles(series.timeframe)
+                    tell(Progress(done, total))
             self._record(judge.finish(), emitters)
         return self._report(span)
 
@@ -164,10 +190,12 @@ class BackfillRun:
             IncompleteBackfill: After everything that could be had was yielded.
         """
         span = self._range()
-        for _, fetched in self._fetched(self._plan([(span.start_ms, span.end_ms)])):
-            klines = table_to_klines(fetched.table) if fetched else iter(())
-            while batch := list(itertools.islice(klines, batch_size)):
-                yield batch
+        windows = self._plan([(span.start_ms, span.end_ms)])
+        with closing(self._fetched(windows)) as results:
+            for _, fetched in results:
+                klines = table_to_klines(fetched.table) if fetched else iter(())
+                while batch := list(itertools.islice(klines, batch_size)):
+                    yield batch
         self._report(span)
 
     def _range(self) -> DateRange:
@@ -177,10 +205,17 @@ class BackfillRun:
         timeframe = job.series.timeframe
         # Only a range that ends near now depends on whose clock is asked.
         if next_open(span.end_ms, timeframe) > self._now_ms - DAY_MS:
-            self._now_ms = self._fetcher.exchange_now()
+            self._now_ms = self._exchange_now()
             span = parse_range(job.from_date, job.to_date, now_ms=self._now_ms)
         running = open_of(self._now_ms, timeframe)
         return DateRange(first_open_from(span.start_ms, timeframe), min(span.end_ms, running))
+
+    def _exchange_now(self) -> int:
+        try:
+            return self._fetcher.exchange_now()
+        except (TransportError, ExchangeError) as error:
+            _log.warning("The exchange's clock cannot be asked, the machine's is taken: %s", error)
+            return self._job.clock.now_ms() - CLOCK_DOUBT_MS
 
     def _lacked(self, emitter: Emitter, span: DateRange) -> list[Span]:
         holes = emitter.missing(self._job.series, span.start_ms, span.end_ms)
@@ -205,15 +240,21 @@ class BackfillRun:
             oldest_from=lambda ts: self._fetcher.oldest_from(ts, now_ms=self._now_ms),
         )
 
-    def _fetched(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Fetched | None]]:
-        """Yield each window with what it gave, in order, while later ones are downloaded."""
+    def _fetched(
+        self, windows: Sequence[Window]
+    ) -> Generator[tuple[Window, Fetched | None], None, None]:
+        """Yield each window with what it gave, in order, while later ones are downloaded.
+
+        None where it was not tried. At most `downloads` windows are on their way or waiting to be
+        yielded.
+        """
         upcoming = iter(windows)
-        flying: deque[tuple[Window, Future[Fetched]]] = deque()
+        flying: deque[tuple[Window, Future[Fetched] | None]] = deque()
         with ThreadPoolExecutor(self._job.downloads, "streamforge-backfill") as pool:
             try:
                 while True:
                     for window in itertools.islice(upcoming, self._job.downloads - len(flying)):
-                        flying.append((window, pool.submit(self._fetch, window)))
+                        flying.append((window, self._submitted(pool, window)))
                     if not flying:
                         return
                     window, future = flying.popleft()
@@ -224,39 +265,64 @@ class BackfillRun:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _fetch(self, window: Window) -> Fetched:
-        if self._tally.unreachable_in_a_row >= PATIENCE_WITH_NETWORK:
-            raise TransportError("Not tried: the network failed for the ranges before it.")
-        return self._fetcher.fetch(window, now_ms=self._now_ms)
-
-    def _result(self, window: Window, future: "Future[Fetched]") -> Fetched | None:
-        """Return what a window gave; note why if it gave nothing, the others go on."""
-        tally = self._tally
-        try:
-            fetched = future.result()
-        except (TransportError, ExchangeError) as error:
-            if isinstance(error, UnknownSymbol) and not tally.rows:
-                raise
-            tally.unreachable_in_a_row += isinstance(error, ConnectionLost)
-            self._note_failure(window, error)
+    def _submitted(self, pool: ThreadPoolExecutor, window: Window) -> "Future[Fetched] | None":
+        if self._why_not():
             return None
-        tally.unreachable_in_a_row = 0
+        return pool.submit(self._fetcher.fetch, window, now_ms=self._now_ms)
+
+    def _why_not(self) -> str | None:
+        """Return why no further window is tried, None while they are."""
+        if self._stop.is_set():
+            return "not tried: stopped"
+        if self._tally.unreachable_in_a_row >= PATIENCE_WITH_NETWORK:
+            return "not tried: the network failed for the ranges before it"
+        return None
+
+    def _result(self, window: Window, future: "Future[Fetched] | None") -> Fetched | None:
+        """Return what a window gave; note why if it did not give all, the others go on."""
+        tally, timeframe = self._tally, self._job.series.timeframe
+        if future is None:
+            self._note_failure(runs_of(window.opens(timeframe), timeframe), self._why_not() or "")
+            return None
+        fetched = future.result()
+        tally.known |= fetched.table.num_rows > 0
+        if fetched.refusal and not tally.known:
+            raise fetched.refusal
         tally.rows += fetched.table.num_rows
+        unreachable = isinstance(fetched.failure, ConnectionLost)
+        tally.unreachable_in_a_row = tally.unreachable_in_a_row + 1 if unreachable else 0
+        if fetched.failure:
+            self._note_failure(fetched.unfetched, str(fetched.failure))
+            _log.error("%s: %s", self._job.series, tally.failures[-1])
         return fetched
 
-    def _note_failure(self, window: Window, error: StreamForgeError) -> None:
-        timeframe = self._job.series.timeframe
-        for span in window.wanted:
-            opens = opens_between(*span, timeframe)
-            hole = Hole(int(opens[0]), int(opens[-1]), len(opens))
-            self._tally.pending.append(hole)
-            reason = f"{iso(hole.first_open_ts)} to {iso(hole.last_open_ts)}: {error}"
-            self._tally.failures.append(reason)
-            _log.error("%s could not be fetched: %s", self._job.series, reason)
+    def _note_failure(self, runs: Sequence[Run], reason: str) -> None:
+        for first, last, count in runs:
+            self._tally.pending.append(Hole(first, last, count))
+            self._tally.failures.append(f"{iso(first)} to {iso(last)}: {reason}")
+
+    def _store(
+        self,
+        fetched: Fetched | None,
+        judge: HoleJudge,
+        lacks: Sequence[tuple[Emitter, list[Span]]],
+    ) -> None:
+        if fetched is None:
+            judge.skip()
+            return
+        self._hand_on(fetched.table, lacks)
+        # After the rows: a verdict that is lost in a crash between is only asked for again.
+        self._record(judge.judge(fetched), [emitter for emitter, _ in lacks])
 
     def _hand_on(self, table: pa.Table, lacks: Sequence[tuple[Emitter, list[Span]]]) -> None:
+        opens = instants(table)
+        open_hole = min((hole.first_open_ts for hole in self._tally.pending), default=None)
         for emitter, spans in lacks:
-            lacked = table.filter(pa.array(inside_spans(instants(table), spans)))
+            asked = inside_spans(opens, spans)
+            if emitter.appends_only and open_hole is not None:
+                # What belongs into the hole could not follow; the next run brings it all.
+                asked &= opens < open_hole
+            lacked = table.filter(pa.array(asked))
             if not lacked.num_rows:
                 continue
             emitter.emit_batch(lacked)
@@ -290,6 +356,7 @@ class BackfillRun:
                 f"fetched, {report.rows} were. Run it again to fetch the rest. "
                 f"First reason: {tally.failures[0]}",
                 holes=report.pending,
+                failures=report.failures,
             )
         return report
 
@@ -299,7 +366,9 @@ def _connected(emitters: Sequence[Emitter], transformer: Transformer | None) -> 
     """Connect all, close all whatever happens."""
     with ExitStack() as stack:
         for emitter in emitters:
-            stack.enter_context(emitter.preceded_by(transformer))
+            # None must not touch a shared emitter: another run may have put its own there.
+            if transformer is not None:
+                stack.enter_context(emitter.preceded_by(transformer))
             emitter.acquire()
             stack.callback(emitter.release)
         yield

@@ -127,11 +127,11 @@ class Backfilling:
             ConfigError: Called inside a running event loop: await `arun()` there.
         """
         _refuse_running_loop()
-        return self._run()
+        return self._run(self._begun())
 
     async def arun(self) -> BackfillReport:
         """Do what `run()` does without blocking the event loop; cancelling it stops cleanly."""
-        work = asyncio.ensure_future(asyncio.to_thread(self._run))
+        work = asyncio.ensure_future(asyncio.to_thread(self._run, self._begun()))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -152,8 +152,7 @@ class Backfilling:
         Raises:
             IncompleteBackfill: After everything that could be had was yielded.
         """
-        self._stop.clear()
-        with BackfillRun(self._job, self._stop) as run:
+        with BackfillRun(self._job, self._begun()) as run:
             yield from run.klines(batch_size)
 
     def default_file(self) -> Path:
@@ -171,11 +170,15 @@ class Backfilling:
         )
         return Path(name)
 
-    def _run(self) -> BackfillReport:
-        self._stop.clear()
+    def _begun(self) -> threading.Event:
+        """Return a new run's stop; made before its thread starts, so that none comes too early."""
+        self._stop = threading.Event()
+        return self._stop
+
+    def _run(self, stop: threading.Event) -> BackfillReport:
         emitters = self._emitters or [self._default_emitter()]
         with (
-            BackfillRun(self._job, self._stop) as run,
+            BackfillRun(self._job, stop) as run,
             progress_on_terminal(self._progress, str(self.series)) as tell,
         ):
             return run.into(emitters, self._transformer, tell)

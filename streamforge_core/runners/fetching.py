@@ -1,8 +1,7 @@
 """Performs what a venue's history asks for: the archive first, REST for what it lacks."""
 
-import hashlib
 import logging
-import re
+import random
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from streamforge_core.errors import (
-    ChecksumMismatch,
+    ExchangeError,
     MalformedMessage,
     StreamForgeError,
     TransportError,
@@ -33,24 +32,29 @@ from streamforge_core.model.coverage import ArchiveEntry
 from streamforge_core.model.exchange import ArchiveFile, HistoryProtocol, Request
 from streamforge_core.model.gap import Evidence
 from streamforge_core.model.kline import Provenance
-from streamforge_core.model.timeframe import DAY_MS, next_open
+from streamforge_core.model.timeframe import DAY_MS, end_of, next_open, open_of
+from streamforge_core.runners.archives import ArchiveReader, Reading
 from streamforge_core.runners.endpoints import Endpoints, base_url
+from streamforge_core.transport.backoff import Backoff
 from streamforge_core.transport.clock import Clock
-from streamforge_core.transport.http import Answer, HttpClient
+from streamforge_core.transport.http import HttpClient
 
-_log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
-NOT_FOUND: Final = 404
-TRIES_AT_A_FILE: Final = 3
-"""Downloads of one archive before its checksum is believed to be wrong for good."""
+TRIES_AT_A_PAGE: Final = 3
+"""Requests for one REST page before its nonsense is believed."""
+
+MAX_PAGE_BYTES: Final = 16 * 1024 * 1024
+"""A longer REST answer is refused; a page of 1,000 candles has 150 kB."""
 
 REST_WINDOW_CANDLES: Final = 10_000
 """Most candles fetched by REST as one piece of work: bounds what one failure costs."""
 
-_DIGEST: Final = re.compile(rb"([0-9a-fA-F]{64})(?:\s|$)")
-
 Span = tuple[int, int]
 """Open times, first inclusive, end exclusive."""
+
+Run = tuple[int, int, int]
+"""Neighbouring candles: open of the first, open of the last (inclusive), how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +99,20 @@ class Fetched:
 
     Attributes:
         table: `RECORD_SCHEMA`, ascending, only wanted candles.
-        absent: Ascending.
+        absent: Ascending; none where `failure` is set.
         archives: Files read or quarantined.
+        failure: Why some candles could not be asked for; `table` has what could be had.
+        unfetched: Those candles, ascending.
+        refusal: The venue's word that it lists no such symbol, where REST said so.
     """
 
     window: Window
     table: pa.Table
     absent: list[Absent] = field(default_factory=list)
     archives: list[ArchiveEntry] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """An archive file's rows and what is to be recorded of it.
-
-    Neither when it does not exist; no rows when it is quarantined.
-    """
-
-    table: pa.Table | None
-    entry: ArchiveEntry | None
+    failure: StreamForgeError | None = None
+    unfetched: list[Run] = field(default_factory=list)
+    refusal: UnknownSymbol | None = None
 
 
 def plan(
@@ -128,7 +127,9 @@ def plan(
             if file.start_ms > position:
                 rest.append((position, file.start_ms))
             inside = (max(start, file.start_ms), min(end, file.end_ms))
-            files.setdefault(file.file.path, (file, []))[1].append(inside)
+            # A month may begin in the middle of a week: then a short span holds no open of one.
+            if len(opens_between(*inside, timeframe)):
+                files.setdefault(file.file.path, (file, []))[1].append(inside)
             position = file.end_ms
         if position < end:
             rest.append((position, end))
@@ -140,7 +141,8 @@ def plan(
 def _pieces(span: Span, timeframe: str) -> Iterator[Span]:
     opens = opens_between(*span, timeframe)
     cuts = opens[::REST_WINDOW_CANDLES].tolist()
-    yield from zip(cuts, [*cuts[1:], span[1]], strict=True)
+    if cuts:
+        yield from zip(cuts, [*cuts[1:], span[1]], strict=True)
 
 
 class Fetcher:
@@ -164,6 +166,9 @@ class Fetcher:
         self._clock = clock
         self._stop = stop or threading.Event()
         self._base = partial(base_url, history.market, endpoints=endpoints)
+        self._archives = ArchiveReader(
+            history, symbol, timeframe, http=http, clock=clock, base=self._base
+        )
 
     def exchange_now(self) -> int:
         """Return the exchange's clock in UTC epoch milliseconds.
@@ -187,38 +192,64 @@ class Fetcher:
     def fetch(self, window: Window, *, now_ms: int) -> Fetched:
         """Return a window's closed candles, and which of them nobody has.
 
-        Raises:
-            TransportError: The network failed for longer than we retry.
-            UnknownSymbol: Neither archive nor REST knows the symbol.
-            ExchangeError: The venue refused, or answered nonsense.
+        Never raises for want of an answer: `Fetched.failure` says why something is left open.
         """
         fetched = Fetched(window, RECORD_SCHEMA.empty_table())
-        read = window.archive is not None and self._from_archive(fetched, window.archive, now_ms)
+        readings = self._from_archive(fetched, now_ms)
+        # The last witness was heard only if each of its files was read to the end.
+        read = bool(readings) and all(reading.table is not None for reading in readings)
         try:
-            self._from_rest(fetched, now_ms, archive_read=read)
+            self._from_rest(fetched, now_ms)
+            self._note_absent(fetched, "0 rows", archive_read=read)
         except UnknownSymbol as error:
-            if not read:
-                raise
-            # A delisted pair: the archive still has it, REST no longer knows its name.
-            self._note_absent(fetched, f"refused: {error}", archive_read=read)
+            fetched.refusal = error
+            self._refused(fetched, readings, error, archive_read=read)
+        except (TransportError, ExchangeError) as error:
+            self._failed(fetched, error)
         return fetched
+
+    def _refused(
+        self,
+        fetched: Fetched,
+        readings: Sequence[Reading],
+        error: UnknownSymbol,
+        *,
+        archive_read: bool,
+    ) -> None:
+        """REST does not know the symbol: it was delisted, and the archive alone can speak."""
+        unheard = [reading.failure for reading in readings if reading.failure]
+        if unheard:
+            self._failed(fetched, TransportError(f"{error} The archive: {unheard[0]}"))
+        else:
+            self._note_absent(fetched, f"refused: {error}", archive_read=archive_read)
+
+    def _failed(self, fetched: Fetched, error: StreamForgeError) -> None:
+        fetched.unfetched = runs_of(self._absent_opens(fetched), self._timeframe)
+        fetched.failure = error if fetched.unfetched else None
 
     def pages(self, first_ms: int, last_ms: int, *, now_ms: int) -> pa.Table:
         """Return the closed candles with `first_ms <= open <= last_ms` by REST, `KLINE_SCHEMA`."""
-        tables = [KLINE_SCHEMA.empty_table()]
+        return pa.concat_tables(
+            [KLINE_SCHEMA.empty_table(), *self._pages(first_ms, last_ms, now_ms)]
+        )
+
+    def _pages(self, first_ms: int, last_ms: int, now_ms: int) -> Iterator[pa.Table]:
+        """Yield pages until the last interval was reached or nothing more came.
+
+        A short page is no end: a venue may count rows that we drop, such as the running candle.
+        """
         position = first_ms
         while position <= last_ms and not self._stop.is_set():
             until = self._page_end(position, last_ms)
-            table = self._page(position, until, now_ms)
-            tables.append(table)
+            request = self._history.page(self._symbol, self._timeframe, position, until)
+            # Trimmed: an answer beside the question must not make the position go back.
+            table = _inside(self._parsed_page(request, now_ms), [(position, until + 1)])
+            yield table
             opens = instants(table)
-            if len(opens) == self._history.page_rows:
-                position = int(opens[-1]) + 1
-            elif until < last_ms:
-                position = until + 1
-            else:
-                break
-        return pa.concat_tables(tables)
+            newest = int(opens[-1]) if len(opens) else until
+            if next_open(open_of(newest, self._timeframe), self._timeframe) > last_ms:
+                return
+            position = newest + 1
 
     def _page_end(self, first_ms: int, last_ms: int) -> int:
         if self._history.page_span is None:
@@ -228,20 +259,18 @@ class Fetcher:
             end = next_open(end, self._timeframe)
         return min(end, last_ms)
 
-    def _page(self, first_ms: int, last_ms: int, now_ms: int) -> pa.Table:
-        request = self._history.page(self._symbol, self._timeframe, first_ms, last_ms)
-        return self._parsed_page(request, now_ms)
-
     def _parsed_page(self, request: Request, now_ms: int) -> pa.Table:
-        for attempt in range(TRIES_AT_A_FILE):
+        backoff = Backoff(first_s=0.2, cap_s=2.0, draw=random.random)
+        for attempt in range(1, TRIES_AT_A_PAGE + 1):
             body = self._rest(request)
             try:
                 return self._history.parse_page(body, self._symbol, self._timeframe, now_ms=now_ms)
             except MalformedMessage as error:
                 # An error page of something between us and the venue is a passing thing.
-                if attempt == TRIES_AT_A_FILE - 1:
+                if attempt == TRIES_AT_A_PAGE:
                     raise
                 _log.warning("%s; asking again", error)
+                self._clock.wait(backoff.delay_s(attempt), self._stop)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _one_open(self, request: Request, now_ms: int) -> int | None:
@@ -249,107 +278,49 @@ class Fetcher:
         return int(opens[-1]) if len(opens) else None
 
     def _rest(self, request: Request) -> bytes:
-        answer = self._get(request)
+        url = f"{self._base(request.kind)}{request.path}"
+        answer = self._http.get(
+            url, request.params, weight=request.weight, max_bytes=MAX_PAGE_BYTES
+        )
         error = self._history.error_of(answer.status, answer.body, symbol=self._symbol)
         if error:
             raise error
         return answer.body
 
-    def _get(self, request: Request) -> Answer:
-        url = f"{self._base(request.kind)}{request.path}"
-        return self._http.get(url, request.params, weight=request.weight)
-
-    def _from_archive(self, fetched: Fetched, file: ArchiveFile, now_ms: int) -> bool:
-        """Put the archive's rows into `fetched`; tell whether all of it could be read."""
-        whole = self._read(file, now_ms)
+    def _from_archive(self, fetched: Fetched, now_ms: int) -> list[Reading]:
+        """Put the archive's rows into `fetched`; return what each of its files gave."""
+        file = fetched.window.archive
+        if file is None:
+            return []
+        whole = self._archives.read(file, now_ms=now_ms)
         readings = [whole]
-        if whole.entry is None and file.parts:
-            readings = [self._read(part, now_ms) for part in self._parts(file, now_ms)]
+        if file.parts and not whole.exists:
+            parts = self._parts(file, now_ms)
+            readings = [self._archives.read(part, now_ms=now_ms) for part in parts]
         fetched.archives = [reading.entry for reading in readings if reading.entry]
         tables = [reading.table for reading in readings if reading.table is not None]
         if tables:
             rows = _inside(pa.concat_tables(tables), fetched.window.wanted)
             fetched.table = seen(rows, "archive", now_ms=now_ms)
-        return bool(tables) and len(tables) == len(readings)
+        return readings
 
     def _parts(self, file: ArchiveFile, now_ms: int) -> list[ArchiveFile]:
         """Return those parts of an unpublished file that can have rows."""
         try:
             first = self.oldest_from(file.start_ms, now_ms=now_ms)
-        except (UnknownSymbol, TransportError):
+        except (TransportError, ExchangeError):
             first = file.start_ms  # REST cannot tell: try them all
         return [part for part in file.parts if first is not None and part.end_ms > first]
 
-    def _read(self, file: ArchiveFile, now_ms: int) -> "_Reading":
-        failure: StreamForgeError | None = None
-        received, published = "", None
-        for _ in range(TRIES_AT_A_FILE):
-            self._check_running()
-            answer = self._get(file.file)
-            if answer.status == NOT_FOUND:
-                return _Reading(None, None)
-            received = hashlib.sha256(answer.body).hexdigest()
-            published = self._published_digest(file)
-            try:
-                self._verify(file, answer, received, published)
-                table = self._history.parse_archive(
-                    answer.body, self._symbol, self._timeframe, now_ms=now_ms
-                )
-            except (ChecksumMismatch, MalformedMessage) as error:
-                failure = error
-                _log.warning("%s; downloading it again", error)
-                continue
-            entry = self._entry(file, received, published, rows=table.num_rows)
-            return _Reading(table, entry)
-        _log.error("%s is quarantined, REST is asked instead: %s", file.file.path, failure)
-        return _Reading(None, self._entry(file, received, published, rows=None))
-
-    def _check_running(self) -> None:
+    def _from_rest(self, fetched: Fetched, now_ms: int) -> None:
+        """Ask for what is absent so far; what came before a failure stays."""
+        for first, last, _ in runs_of(self._absent_opens(fetched), self._timeframe):
+            # To the end of the last interval: a candle off the grid opens inside it.
+            for page in self._pages(first, end_of(last, self._timeframe), now_ms):
+                rows = _inside(page, fetched.window.wanted)
+                fetched.table = _merged(fetched.table, seen(rows, "rest", now_ms=now_ms))
         if self._stop.is_set():
             raise TransportError("Stopped before everything was read.")
-
-    def _entry(
-        self, file: ArchiveFile, sha256: str, published: str | None, *, rows: int | None
-    ) -> ArchiveEntry:
-        return ArchiveEntry(
-            path=file.file.path,
-            sha256=sha256,
-            published_sha256=published,
-            rows=rows or 0,
-            quarantined=rows is None,
-            read_at=self._clock.now_ms(),
-        )
-
-    def _published_digest(self, file: ArchiveFile) -> str | None:
-        if file.checksum is None:
-            return None
-        answer = self._get(file.checksum)
-        if answer.status == NOT_FOUND:
-            _log.warning("%s has no published checksum", file.file.path)
-            return None
-        found = _DIGEST.match(answer.body)
-        return found.group(1).decode().lower() if found else "unreadable"
-
-    def _verify(
-        self, file: ArchiveFile, answer: Answer, received: str, published: str | None
-    ) -> None:
-        error = self._history.error_of(answer.status, answer.body, symbol=self._symbol)
-        if error:
-            raise MalformedMessage(f"{file.file.path}: {error}")
-        if published is not None and published != received:
-            raise ChecksumMismatch(
-                f"{file.file.path} has SHA-256 {received}, published is {published}",
-                path=file.file.path,
-                published=published,
-                received=received,
-            )
-
-    def _from_rest(self, fetched: Fetched, now_ms: int, *, archive_read: bool) -> None:
-        for first, last, _ in _runs(self._absent_opens(fetched), self._timeframe):
-            rows = _inside(self.pages(first, last, now_ms=now_ms), fetched.window.wanted)
-            fetched.table = _merged(fetched.table, seen(rows, "rest", now_ms=now_ms))
-        self._check_running()
-        self._note_absent(fetched, "0 rows", archive_read=archive_read)
 
     def _absent_opens(self, fetched: Fetched) -> Instants:
         present = opens_of(instants(fetched.table), self._timeframe)
@@ -358,14 +329,14 @@ class Fetcher:
     def _note_absent(self, fetched: Fetched, answer: str, *, archive_read: bool) -> None:
         at_ms = self._clock.now_ms()
         evidence = [Evidence("rest", at_ms, answer)]
+        names = [entry.path.rsplit("/", 1)[-1] for entry in fetched.archives]
         if archive_read:
-            names = [entry.path.rsplit("/", 1)[-1] for entry in fetched.archives]
             evidence.insert(0, Evidence("archive", at_ms, f"no row in {', '.join(names)}"))
         elif any(entry.quarantined for entry in fetched.archives):
-            evidence.insert(0, Evidence("archive", at_ms, "quarantined: its checksum is wrong"))
+            evidence.insert(0, Evidence("archive", at_ms, f"quarantined: {', '.join(names)}"))
         fetched.absent = [
-            Absent(first, last, count, archive_read, tuple(evidence))
-            for first, last, count in _runs(self._absent_opens(fetched), self._timeframe)
+            Absent(*run, archive_read, tuple(evidence))
+            for run in runs_of(self._absent_opens(fetched), self._timeframe)
         ]
 
 
@@ -401,8 +372,8 @@ def _merged(first: pa.Table, second: pa.Table) -> pa.Table:
     return table.take(index)
 
 
-def _runs(opens: Instants, timeframe: str) -> list[tuple[int, int, int]]:
-    """Return runs of neighbouring opens as first, last, count."""
+def runs_of(opens: Instants, timeframe: str) -> list[Run]:
+    """Return runs of neighbouring opens."""
     if not len(opens):
         return []
     span = opens_between(int(opens[0]), int(opens[-1]) + 1, timeframe)

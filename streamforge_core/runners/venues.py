@@ -1,5 +1,6 @@
 """From the name of a source, or of an emitter type, to the class that serves it."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -48,9 +49,13 @@ def make_emitter(settings: EmitterSettings) -> Emitter:
             f"Emitter {settings.name!r} has type {settings.type!r}. Known: {', '.join(_EMITTERS)}."
         )
     module, name = _EMITTERS[settings.type]
-    emitter: Emitter = getattr(import_module(f"streamforge_core.emitters.{module}"), name)(
-        **settings.options
-    )
+    kind = getattr(import_module(f"streamforge_core.emitters.{module}"), name)
+    try:
+        inspect.signature(kind).bind(**settings.options)
+    except TypeError as error:
+        known = ", ".join(inspect.signature(kind).parameters)
+        raise ConfigError(f"Emitter {settings.name!r}: {error}. Known: {known}.") from None
+    emitter: Emitter = kind(**settings.options)
     emitter.name = settings.name
     return emitter
 

@@ -88,9 +88,8 @@ class WarmHistory:
             return Warmed()
         table = fetcher.pages(first_ms, now_ms - 1, now_ms=now_ms)
         records = list(table_to_records(seen(table, "rest", now_ms=now_ms)))
-        last_ms = records[-1].open_ts if records else first_ms - 1
-        touches = next_open(last_ms, wanted.series.timeframe) >= now_ms if records else False
-        return Warmed(records, is_whole=live_ms is None or touches)
+        end_ms = next_open(records[-1].open_ts, wanted.series.timeframe) if records else first_ms
+        return Warmed(records, is_whole=live_ms is None or end_ms >= live_ms)
 
     def _fetcher(self, series: Series) -> Fetcher:
         return Fetcher(

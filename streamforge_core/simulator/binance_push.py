@@ -75,18 +75,23 @@ class Subscriptions:
         by_second = any(stream and stream.interval == "1s" for stream in self._streams.values())
         return SECOND_PERIOD_MS if by_second else PERIOD_MS
 
-    def events(self, now_ms: int) -> list[tuple[str, dict[str, Any]]]:
+    def events(self, now_ms: int, due_ms: int | None = None) -> list[tuple[str, dict[str, Any]]]:
         """Return what is to be sent now: every ended candle in order of its end, then the running.
 
         A candle that an outage cut short is never announced as final: the engine that would have
         done so was down. During an outage no candle runs.
+
+        Args:
+            now_ms: What time it is.
+            due_ms: What time it should be: a late call still is the push of that second.
         """
+        second = (now_ms if due_ms is None else due_ms) // SECOND_PERIOD_MS
         ended: list[tuple[int, str, dict[str, Any]]] = []
         running: list[tuple[str, dict[str, Any]]] = []
         for name, stream in self._streams.items():
             if stream is None:
                 continue
-            closings, updates = self._of_stream(stream, now_ms)
+            closings, updates = self._of_stream(stream, now_ms, second)
             if name not in self._troubles.muted:
                 ended += [(event["k"]["T"], name, event) for event in closings]
                 running += [(name, event) for event in updates]
@@ -95,7 +100,7 @@ class Subscriptions:
         return [(name, event) for _, name, event in ended for _ in range(copies)] + running
 
     def _of_stream(
-        self, stream: _Stream, now_ms: int
+        self, stream: _Stream, now_ms: int, second: int
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         feed, interval, unit = stream.feed, stream.interval, self._microseconds
         closings, updates = [], []
@@ -105,12 +110,12 @@ class Subscriptions:
                 stream.cursor_ms = end_ms
                 if not row.is_cut(interval):
                     closings.append(closing_event(feed.symbol, interval, row, microseconds=unit))
-            elif feed.is_up(now_ms) and _is_due(interval, now_ms):
+            elif feed.is_up(now_ms) and _is_due(interval, second):
                 event = running_event(feed.symbol, interval, row, now_ms, microseconds=unit)
                 updates.append(event)
         return closings, updates
 
 
-def _is_due(interval: str, now_ms: int) -> bool:
+def _is_due(interval: str, second: int) -> bool:
     """Tell whether a running candle is pushed in this second: every one, or the even ones."""
-    return interval == "1s" or now_ms // SECOND_PERIOD_MS % 2 == 0
+    return interval == "1s" or second % 2 == 0

@@ -37,6 +37,8 @@ _PONG_WITHIN_MS: Final = 60_000
 _SHORTEST_PING_S: Final = 0.25
 _SHORTEST_PONG_MS: Final = 5_000
 _PUSH_DELAY_MS: Final = 3
+# From a thousandfold speed on several candles may end between two pushes: all of them are told.
+_SHORTEST_PUSH_MS: Final = 2
 _MICROSECONDS: Final = {"MICROSECOND", "microsecond"}
 _GOING_AWAY: Final = 1001
 _POLICY: Final = 1008
@@ -145,6 +147,7 @@ class Connection:
         self._request = request
         self._subscriptions = subscriptions
         self._clock = clock
+        self._speed = clock.speed if isinstance(clock, AcceleratedClock) else 1.0
         self._combined = combined
         self._microseconds = microseconds
         self._received_ms: deque[int] = deque(maxlen=MAX_MESSAGES_PER_SECOND + 1)
@@ -233,17 +236,17 @@ class Connection:
     async def _push(self) -> None:
         while not self._socket.closed:
             now_ms, period_ms = self._clock.now_ms(), self._subscriptions.period_ms()
+            period_ms *= max(1, round(_SHORTEST_PUSH_MS * self._speed / period_ms))
             due_ms = (now_ms // period_ms + 1) * period_ms + _PUSH_DELAY_MS
             await self._clock.sleep((due_ms - now_ms) / 1000)
-            for name, event in self._subscriptions.events(self._clock.now_ms()):
+            for name, event in self._subscriptions.events(self._clock.now_ms(), due_ms):
                 await self._send(name, event)
 
     async def _keep_alive(self) -> None:
         opened_ms = self._clock.now_ms()
-        speed = self._clock.speed if isinstance(self._clock, AcceleratedClock) else 1.0
-        patience_ms = max(_PONG_WITHIN_MS, _SHORTEST_PONG_MS * speed)
+        patience_ms = max(_PONG_WITHIN_MS, _SHORTEST_PONG_MS * self._speed)
         while not self._socket.closed:
-            await self._clock.sleep(max(_PING_S, _SHORTEST_PING_S * speed))
+            await self._clock.sleep(max(_PING_S, _SHORTEST_PING_S * self._speed))
             now_ms = self._clock.now_ms()
             if any(now_ms - sent_ms >= patience_ms for sent_ms in self._unanswered.values()):
                 self.cut()

@@ -28,6 +28,9 @@ class Fault:
         truncate_bytes: Send only so many bytes of the announced length, then cut the connection.
         corrupt: Turn one bit in the middle of the body.
         drop_connection: Send nothing and cut the connection.
+
+    Raises:
+        ValueError: On construction, if the pattern is no regular expression.
     """
 
     path_pattern: str
@@ -42,7 +45,10 @@ class Fault:
     drop_connection: bool = False
 
     def __post_init__(self) -> None:
-        re.compile(self.path_pattern)
+        try:
+            re.compile(self.path_pattern)
+        except re.error as error:
+            raise ValueError(f"{self.path_pattern!r} is no regular expression: {error}") from None
 
 
 class Faults:

@@ -3,13 +3,20 @@
 import logging
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 import requests
 
-from streamforge_core.errors import ConnectionLost, RateLimited, ServerFailure, TransportError
+from streamforge_core.errors import (
+    ConnectionLost,
+    MalformedMessage,
+    RateLimited,
+    ServerFailure,
+    TransportError,
+)
 from streamforge_core.transport.backoff import Backoff
 from streamforge_core.transport.clock import Clock
 
@@ -18,7 +25,7 @@ _log = logging.getLogger(__name__)
 TIMEOUT_S: Final = (5.0, 30.0)
 """To connect, and between two pieces of an answer."""
 
-MAX_BODY_BYTES: Final = 512 * 1024 * 1024
+MAX_BODY_BYTES: Final = 128 * 1024 * 1024
 _PIECE_BYTES: Final = 256 * 1024
 _TOO_MANY: Final = frozenset({418, 429})
 _FIRST_SERVER_FAILURE: Final = 500
@@ -107,7 +114,14 @@ class HttpClient:
     """Performs GET requests, from any number of threads.
 
     Network errors, cut bodies and 5xx are retried with jittered back-off, 429 and 418 after what
-    `Retry-After` asks. `stop` ends every wait.
+    `Retry-After` asks; while a ban lasts nothing that costs weight is sent. `stop` ends every wait.
+
+    Args:
+        clock: The time.
+        budget: What may be spent; None counts nothing.
+        patience: How long trouble is waited out.
+        stop: Set by another thread to end soon.
+        draw: Returns a number in [0, 1) for the jitter.
     """
 
     def __init__(
@@ -117,11 +131,13 @@ class HttpClient:
         budget: RateBudget | None = None,
         patience: Patience = Patience(),
         stop: threading.Event | None = None,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
         self._budget = budget
         self._patience = patience
         self._stop = stop or threading.Event()
+        self._backoff = Backoff(first_s=0.2, cap_s=10.0, draw=draw)
         self._local = threading.local()
         self._lock = threading.Lock()
         self._sessions: list[requests.Session] = []
@@ -146,18 +162,20 @@ class HttpClient:
 
         Raises:
             ConnectionLost: No attempt got a whole answer, or `stop` was set.
-            RateLimited: 429 or 418 outlasted our patience.
+            RateLimited: 429 or 418 outlasted our patience, or a ban told before still lasts.
             ServerFailure: Every attempt got a 5xx.
+            MalformedMessage: The body is longer than `max_bytes`.
         """
-        backoff = Backoff(first_s=0.2, cap_s=10.0, draw=random.random)
         for attempt in range(1, self._patience.attempts + 1):
             self._wait_for_budget(weight)
+            if self._stop.is_set():
+                raise ConnectionLost("Stopped before everything was asked for.")
             try:
                 return self._once(url, params, max_bytes)
             except TransportError as error:
+                delay_s = self._delay(error, self._backoff.delay_s(attempt), weight)
                 if attempt == self._patience.attempts:
                     raise
-                delay_s = self._delay(error, backoff.delay_s(attempt))
                 _log.warning("%s; try %d again in %.1f s", error, attempt + 1, delay_s)
                 self._pause(delay_s)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -176,12 +194,11 @@ class HttpClient:
             with self._session().get(
                 url, params=list(params), timeout=TIMEOUT_S, stream=True, allow_redirects=False
             ) as response:
-                body = _bounded(response, max_bytes)
+                body = _bounded(response, url, max_bytes)
         except (requests.RequestException, OSError) as error:
-            # The URL is named by hand: an exception's own text may repeat credentials in it.
-            raise ConnectionLost(
-                f"GET {url} got no whole answer: {type(error).__name__}"
-            ) from error
+            # Neither its text nor its trace goes on: both may repeat credentials in the URL.
+            reason = f"GET {_shown(url)} got no whole answer: {_cause(error)}"
+            raise ConnectionLost(reason) from None
         if self._budget:
             self._budget.learn(response.headers)
         _refuse_trouble(url, response)
@@ -199,17 +216,23 @@ class HttpClient:
 
     def _wait_for_budget(self, weight: int) -> None:
         while self._budget and weight and (delay_s := self._budget.spend(weight)):
+            if delay_s > self._patience.longest_ban_s:
+                raise RateLimited(
+                    f"Not asked: the venue wants {delay_s:.0f} s of silence first",
+                    retry_after_s=delay_s,
+                )
             _log.info("The request budget is spent; waiting %.1f s", delay_s)
             self._pause(delay_s)
 
-    def _delay(self, error: TransportError, backoff_s: float) -> float:
+    def _delay(self, error: TransportError, backoff_s: float, weight: int) -> float:
+        """Return how long to wait after a failure; raise it if that is too long."""
         asked_s = error.retry_after_s if isinstance(error, RateLimited) else None
         if asked_s is None:
             return backoff_s
+        if self._budget and weight:
+            self._budget.block(asked_s)
         if asked_s > self._patience.longest_ban_s:
             raise error
-        if self._budget:
-            self._budget.block(asked_s)
         return asked_s
 
     def _pause(self, delay_s: float) -> None:
@@ -217,12 +240,12 @@ class HttpClient:
             raise ConnectionLost("Stopped while waiting for the network.")
 
 
-def _bounded(response: requests.Response, max_bytes: int) -> bytes:
+def _bounded(response: requests.Response, url: str, max_bytes: int) -> bytes:
     pieces, size = [], 0
     for piece in response.iter_content(_PIECE_BYTES):
         size += len(piece)
         if size > max_bytes:
-            raise requests.exceptions.ContentDecodingError(f"more than {max_bytes} bytes")
+            raise MalformedMessage(f"GET {_shown(url)} answered more than {max_bytes} bytes.")
         pieces.append(piece)
     return b"".join(pieces)
 
@@ -231,10 +254,23 @@ def _refuse_trouble(url: str, response: requests.Response) -> None:
     status = response.status_code
     if status in _TOO_MANY:
         asked = response.headers.get("Retry-After", "")
+        told = f", retry after {asked} s" if asked.isdecimal() else ""
         raise RateLimited(
-            f"GET {url} answered {status}: too many requests"
-            + (f", retry after {asked} s" if asked else ""),
-            retry_after_s=float(asked) if asked.isdigit() else None,
+            f"GET {_shown(url)} answered {status}: too many requests{told}",
+            retry_after_s=float(asked) if told else None,
         )
     if status >= _FIRST_SERVER_FAILURE:
-        raise ServerFailure(f"GET {url} answered {status}", status=status)
+        raise ServerFailure(f"GET {_shown(url)} answered {status}", status=status)
+
+
+def _shown(url: str) -> str:
+    """Return a URL without the credentials that may stand in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _cause(error: BaseException) -> str:
+    """Name what went wrong below: "NewConnectionError" says more than "ConnectionError"."""
+    inner = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", inner)
+    return type(reason if isinstance(reason, BaseException) else error).__name__

@@ -51,7 +51,7 @@ class BinanceStream:
     def __init__(self, market: Market = SPOT) -> None:
         self.market = market
         self.max_subscriptions = MAX_STREAMS
-        self.max_messages_per_s = MAX_MESSAGES_PER_S
+        self.max_messages_per_s: float = MAX_MESSAGES_PER_S
 
     def path(self) -> str:
         """Return the path under which every event is wrapped with its stream's name."""

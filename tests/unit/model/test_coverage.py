@@ -18,6 +18,7 @@ from streamforge_core.model.coverage import (
     decode_entries,
     encode_entry,
     find_missing,
+    is_news,
 )
 from streamforge_core.model.gap import Evidence, Hole
 from tests.support.instants import utc
@@ -317,3 +318,62 @@ def test_a_bad_line_before_the_last_is_an_error_that_names_it(bad: bytes) -> Non
 def test_empty_lines_mean_nothing() -> None:
     assert decode_entries(b"\n\n" + encode_entry(ENTRIES[2])) == [ENTRIES[2]]
     assert decode_entries(b"") == []
+
+
+# --- What is worth a line in the log ---
+
+
+def news(entry: Entry, *known: Entry) -> bool:
+    return is_news(entry, Coverage.of(known), "1m")
+
+
+def test_a_first_verdict_is_news() -> None:
+    assert news(HoleEntry(a_hole(0, 4, verdict="no_trades")))
+    assert not news(HoleEntry(a_hole(0, 4)))  # pending: that is what nothing means
+
+
+def test_the_same_verdict_asked_again_is_not() -> None:
+    known = HoleEntry(a_hole(0, 4, verdict="no_trades", evidence=(ASKED,), decided_at=9))
+    again = HoleEntry(a_hole(1, 3, verdict="no_trades", evidence=(TOLD,), decided_at=10))
+
+    assert not news(again, known)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        a_hole(0, 4, verdict="exchange_outage"),
+        a_hole(0, 4, verdict="no_trades", provisional=True),
+        a_hole(0, 5, verdict="no_trades"),  # one more candle
+    ],
+)
+def test_another_verdict_or_a_wider_hole_is_news(entry: Hole) -> None:
+    assert news(HoleEntry(entry), HoleEntry(a_hole(0, 4, verdict="no_trades")))
+
+
+def test_an_archive_is_news_when_something_but_the_time_of_reading_differs() -> None:
+    read = ArchiveEntry("/x.zip", "ab", None, 1_440, quarantined=False, read_at=11)
+    again = ArchiveEntry("/x.zip", "ab", None, 1_440, quarantined=False, read_at=99)
+    replaced = ArchiveEntry("/x.zip", "cd", None, 1_440, quarantined=False, read_at=99)
+
+    assert news(read)
+    assert not news(again, read)
+    assert news(replaced, read)
+
+
+def test_bounds_are_news_when_they_tell_something_else() -> None:
+    known = BoundsEntry(MINUTE, 5 * MINUTE, known_at=9 * MINUTE)
+
+    assert news(known)
+    assert not news(known, known)
+    assert not news(BoundsEntry(None, None, 99 * MINUTE), known)
+    assert not news(BoundsEntry(MINUTE, None, 99 * MINUTE), known)
+    assert news(BoundsEntry(0, None, 9 * MINUTE), known)
+    assert news(BoundsEntry(None, 6 * MINUTE, 9 * MINUTE), known)
+
+
+def test_the_same_end_is_news_when_it_is_true_of_a_longer_range() -> None:
+    known = BoundsEntry(None, 5 * MINUTE, known_at=9 * MINUTE)
+
+    assert news(BoundsEntry(None, 5 * MINUTE, 10 * MINUTE), known)
+    assert not news(BoundsEntry(None, 5 * MINUTE, 8 * MINUTE), known)

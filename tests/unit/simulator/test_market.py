@@ -1,5 +1,4 @@
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -59,7 +58,8 @@ def test_every_candle_is_the_fold_of_the_trades_inside_it(market: Market, timefr
 
 @pytest.mark.parametrize("timeframe", LENGTH_MS)
 def test_the_running_candle_holds_the_trades_up_to_now(market: Market, timeframe: str) -> None:
-    row = market.candles("BTCUSDT", timeframe, START, LATER, NOW).rows()[-1]
+    start = at("2024-01-17") if LENGTH_MS[timeframe] < DAY_MS else START
+    row = market.candles("BTCUSDT", timeframe, start, LATER, NOW).rows()[-1]
 
     trades = market.trades("BTCUSDT", row[0], NOW + 1)
     assert row[0] <= NOW < next_open(row[0], timeframe)
@@ -69,11 +69,11 @@ def test_the_running_candle_holds_the_trades_up_to_now(market: Market, timeframe
 
 
 def test_a_trade_counts_from_its_own_millisecond_on(market: Market) -> None:
-    minute = at("2024-01-17T15:00")
-    third = int(market.trades("BTCUSDT", minute, minute + MINUTE_MS).time_ms[2])
+    hour = at("2024-01-17T15:00")
+    third = int(market.trades("BTCUSDT", hour, hour + HOUR_MS).time_ms[2])
 
     def seen(now: int) -> int:
-        return market.candles("BTCUSDT", "1m", minute, minute + 1, now).rows()[0][8]
+        return market.candles("BTCUSDT", "1h", hour, hour + 1, now).rows()[0][8]
 
     assert (seen(third - 1), seen(third)) == (2, 3)
 
@@ -113,8 +113,17 @@ def test_a_flat_price_is_found_days_back() -> None:
     assert row[2] == last
 
 
+def test_a_month_without_the_exchange_is_skipped() -> None:
+    market = Market(outages=fixed_outages([(at("2024-01-02"), at("2024-02-20"))]))
+
+    days = market.candles("BTCUSDT", "12h", START, at("2024-02-21"), LATER)
+
+    opens = ["2024-01-01", "2024-01-01T12:00", "2024-02-20", "2024-02-20T12:00"]
+    assert days.open_ms.tolist() == [at(text) for text in opens]
+
+
 def test_prices_stay_in_a_plausible_band_and_near_each_other() -> None:
-    candles = Market(outages=NEVER_DOWN).candles("BTCUSDT", "1d", 0, LATER, LATER)
+    candles = Market(outages=NEVER_DOWN).candles("BTCUSDT", "1d", at("2023-01-01"), LATER, LATER)
 
     assert candles.low.min() > 4_300_000 * 0.3
     assert candles.high.max() < 4_300_000 * 1.7
@@ -123,10 +132,10 @@ def test_prices_stay_in_a_plausible_band_and_near_each_other() -> None:
 
 
 @pytest.fixture(scope="module")
-def outage() -> Iterator[tuple[Market, int, int]]:
+def outage() -> tuple[Market, int, int]:
     """A market that is down on 2024-01-03 from 10:07:12.345 to 10:31."""
     start, end = at("2024-01-03T10:07:12.345"), at("2024-01-03T10:31")
-    yield Market(outages=fixed_outages([(start, end)])), start, end
+    return Market(outages=fixed_outages([(start, end)])), start, end
 
 
 def test_in_an_outage_nothing_exists(outage: tuple[Market, int, int]) -> None:
@@ -182,7 +191,7 @@ def test_a_symbol_begins_with_a_trade_at_its_listing(market: Market) -> None:
 
     assert minutes.open_ms.tolist() == [listed + i * MINUTE_MS for i in range(3)]
     assert int(market.trades("NEWUSDT", listed, now).time_ms[0]) == listed
-    assert days.open_ms.tolist() == [at("2024-06-15")] + [at("2024-06-16")]
+    assert days.open_ms.tolist() == [at("2024-06-15"), at("2024-06-16")]
     assert len(market.candles("NEWUSDT", "1m", 0, now, listed - 1)) == 0
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: our paths beside those of others, same input, interleaved rounds. `make bench`."""

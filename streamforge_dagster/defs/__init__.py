@@ -1,0 +1,1 @@
+"""What Dagster shows, one folder per domain."""

@@ -1,0 +1,1 @@
+"""Base candles, read from the exchanges: one asset per source, its jobs and its daily schedule."""

@@ -1,0 +1,1 @@
+"""Checks that read the store: blocking ones stand before everything derived."""

@@ -1,0 +1,215 @@
+"""Is what the store holds complete, and can it be true?
+
+A check sees the partitions of its run; started alone, it sees everything since the first day.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any, Final, NamedTuple
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import streamforge_core as sf
+from streamforge_dagster.metadata import Facts, holes_table
+from streamforge_dagster.partitions import (
+    DAY,
+    Days,
+    asset_key,
+    day_of,
+    days_in,
+    partition_key,
+    symbols_of,
+)
+from streamforge_dagster.resources import Candles
+
+_DAYS_AT_ONCE: Final = 31
+_NAMED: Final = 30
+
+
+class _Rule(NamedTuple):
+    """What rows must never be.
+
+    Attributes:
+        name: Of the check.
+        description: What holds for rows that are right.
+        is_wrong: Table -> a mask, True where a row breaks the rule.
+        blocking: Whether derived candles wait for it.
+    """
+
+    name: str
+    description: str
+    is_wrong: Callable[[pa.Table], Any]
+    blocking: bool = True
+
+
+def _breaks_ohlc(table: pa.Table) -> Any:
+    """A price outside its own candle, a negative volume, an end before its open."""
+    low, high = table["low"], table["high"]
+    broken = [
+        pc.greater(low, pc.min_element_wise(table["open"], table["close"])),
+        pc.less(high, pc.max_element_wise(table["open"], table["close"])),
+        pc.less_equal(low, 0),
+        pc.less(table["volume"], 0),
+        pc.less(table["end_ts"], table["open_ts"]),
+    ]
+    wrong = broken[0]
+    for each in broken[1:]:
+        wrong = pc.or_(wrong, each)
+    return pc.fill_null(wrong, fill_value=True)
+
+
+def _does_not_rise(table: pa.Table) -> Any:
+    """An open that is not above the one before it: a duplicate or a row out of order."""
+    step = pc.pairwise_diff(table["open_ts"].combine_chunks())
+    return pc.fill_null(pc.less_equal(step, 0), fill_value=False)
+
+
+def _vwap_leaves_candle(table: pa.Table) -> Any:
+    """A mean price outside low..high: contracts or quote units taken for base units."""
+    mean = pc.divide(table["quote_volume"], table["volume"])
+    # A venue rounds what it prints; a wrong unit is off by orders of magnitude.
+    below = pc.less(mean, pc.multiply(table["low"], 0.999))
+    above = pc.greater(mean, pc.multiply(table["high"], 1.001))
+    traded = pc.greater(table["volume"], 0)
+    return pc.fill_null(pc.and_(traded, pc.or_(below, above)), fill_value=False)
+
+
+_RULES: Final = (
+    _Rule(
+        "ohlc_invariants",
+        "low <= open, close <= high, prices above 0, volumes not below it.",
+        _breaks_ohlc,
+    ),
+    _Rule(
+        "each_candle_once",
+        "Opens strictly rise: no candle twice, none out of order.",
+        _does_not_rise,
+    ),
+    _Rule(
+        "volume_in_base_units",
+        "quote volume / volume lies between low and high.",
+        _vwap_leaves_candle,
+        blocking=False,
+    ),
+)
+
+
+def checks_of(source: sf.SourceSettings, start: date) -> list[dg.AssetChecksDefinition]:
+    """Return the checks of a source's base candles."""
+    return [_completeness(source, start), *(_row_check(source, start, rule) for rule in _RULES)]
+
+
+def _completeness(source: sf.SourceSettings, start: date) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset_key(source.source, source.timeframe),
+        name="completeness",
+        description="Every candle that should exist is stored, or it is proven why it is not.",
+        blocking=True,
+    )
+    def completeness(
+        context: dg.AssetCheckExecutionContext, candles: Candles
+    ) -> dg.AssetCheckResult:
+        found = 0
+        holes: list[tuple[str, sf.Hole]] = []
+        for days in _checked_days(context, source.source, start):
+            found += candles.read(source.source, source.timeframe, days).num_rows
+            missing = candles.missing(source.source, source.timeframe, days)
+            holes += [(days.symbol, hole) for hole in missing]
+        return _verdict_on(found, holes)
+
+    return completeness
+
+
+def _verdict_on(found: int, holes: list[tuple[str, sf.Hole]]) -> dg.AssetCheckResult:
+    """Fail on a hole without a reason; warn while a reason is not final."""
+    unexplained = [each for each in holes if not each[1].is_explained()]
+    provisional = [each for each in holes if each[1].is_explained() and not each[1].is_final()]
+    total = sum(hole.count for _, hole in holes)
+    lost = sum(hole.count for _, hole in unexplained)
+    metadata: Facts = {
+        "expected": found + total,
+        "found": found,
+        "explained": total - lost,
+        "unexplained": lost,
+        "bad_days": _named_days(unexplained or provisional),
+    }
+    if holes:
+        metadata["holes"] = holes_table([hole for _, hole in holes])
+    if unexplained:
+        text = f"{lost} candles are missing without a reason."
+        return dg.AssetCheckResult(passed=False, metadata=metadata, description=text)
+    if provisional:
+        return dg.AssetCheckResult(
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata=metadata,
+            description="Every hole has a reason; some wait for the exchange's archive.",
+        )
+    text = f"{found:,} candles, {total} proven not to exist." if total else f"{found:,} candles."
+    return dg.AssetCheckResult(passed=True, metadata=metadata, description=text)
+
+
+def _row_check(source: sf.SourceSettings, start: date, rule: _Rule) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset_key(source.source, source.timeframe),
+        name=rule.name,
+        description=rule.description,
+        blocking=rule.blocking,
+    )
+    def check(context: dg.AssetCheckExecutionContext, candles: Candles) -> dg.AssetCheckResult:
+        checked = 0
+        wrong: list[tuple[str, int]] = []
+        for days in _checked_days(context, source.source, start):
+            table = candles.read(source.source, source.timeframe, days)
+            checked += table.num_rows
+            bad = table.filter(rule.is_wrong(table))["open_ts"].to_pylist()
+            wrong += [(days.symbol, open_ts) for open_ts in bad]
+        keys = [partition_key(symbol, day_of(open_ts)) for symbol, open_ts in wrong]
+        return dg.AssetCheckResult(
+            passed=not wrong,
+            severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
+            metadata={"checked": checked, "wrong": len(wrong), "bad_days": _joined(keys)},
+            description=f"{len(wrong)} of {checked:,} candles are wrong." if wrong else None,
+        )
+
+    return check
+
+
+def _checked_days(
+    context: dg.AssetCheckExecutionContext, source: str, start: date
+) -> Iterator[Days]:
+    """Yield the days of the run's partitions, or all of them, a month at a time."""
+    run = context.op_execution_context
+    if run.has_partition_key or run.has_partition_key_range:
+        spans = days_in(context.partition_keys)
+    else:
+        spans = _everything(run, source, start)
+    for days in spans:
+        for first in days.each()[::_DAYS_AT_ONCE]:
+            yield Days(days.symbol, first, min(days.last, first + DAY * (_DAYS_AT_ONCE - 1)))
+
+
+def _everything(run: dg.OpExecutionContext, source: str, start: date) -> list[Days]:
+    # The run's own start, not the wall clock: what is checked can be read off the run.
+    record = run.instance.get_run_record_by_id(run.run_id)
+    assert record is not None  # noqa: S101 - it is the run this code runs in
+    last = record.create_timestamp.date() - DAY
+    symbols = run.instance.get_dynamic_partitions(symbols_of(source).name or "")
+    return [Days(symbol, start, last) for symbol in symbols if last >= start]
+
+
+def _named_days(holes: list[tuple[str, sf.Hole]]) -> str:
+    keys = []
+    for symbol, hole in holes:
+        days = Days(symbol, day_of(hole.first_open_ts), day_of(hole.last_open_ts))
+        keys += days.keys()
+    return _joined(keys)
+
+
+def _joined(keys: list[str]) -> str:
+    """Name days, each once, not all of them if there are many."""
+    unique = sorted(set(keys))
+    more = f" and {len(unique) - _NAMED} more" if len(unique) > _NAMED else ""
+    return ", ".join(unique[:_NAMED]) + more if unique else "none"

@@ -1,0 +1,1 @@
+"""Higher timeframes, derived from the stored base candles."""
