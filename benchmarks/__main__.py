@@ -17,15 +17,16 @@ from benchmarks.report import Played, print_report, write_json
 from streamforge_core.model.timeframe import iso
 from streamforge_core.transport.clock import SystemClock
 
-CASES: Final = (
-    "month_to_parquet",
-    "rollup",
-    "ten_years_memory",
-    "decode_kline",
-    "rest_page",
-    "pipeline_live",
-)
-"""Modules of `benchmarks.cases`; each has `build(setting) -> Case`."""
+CASES: Final = {
+    "month_to_parquet": "month_to_parquet:build",
+    "rollup": "rollup:build",
+    "rollup_thin": "rollup:build_thin",
+    "ten_years_memory": "ten_years_memory:build",
+    "decode_kline": "decode_kline:build",
+    "rest_page": "rest_page:build",
+    "pipeline_live": "pipeline_live:build",
+}
+"""Case -> module of `benchmarks.cases` and its function `(Setting) -> Case`."""
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
 _ROUNDS, _QUICK_ROUNDS = 11, 3
@@ -73,7 +74,8 @@ def _played(name: str, rounds: int, tell: Callable[[str], None], *, quick: bool)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamforge-bench-")))
         tell(f"{name}: making its input")
-        build = import_module(f"benchmarks.cases.{name}").build
+        module, _, function = CASES[name].partition(":")
+        build = getattr(import_module(f"benchmarks.cases.{module}"), function)
         case: Case = build(Setting(quick, folder, stack))
         absent = tuple(each.name for each in case.contenders if each.library.version is None)
         case = without(case, absent)

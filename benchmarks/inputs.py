@@ -158,7 +158,7 @@ def rest_page(rows: int) -> bytes:
 
 
 def write_months(folder: Path, years: int) -> None:
-    """Write monthly archives with their checksums from `FIRST_MONTH_MS` on, as Binance names them."""
+    """Write monthly archives and their checksums from `FIRST_MONTH_MS` on, named as Binance's."""
     start_ms = FIRST_MONTH_MS
     for _ in range(12 * years):
         after_ms = next_open(start_ms, "1M")

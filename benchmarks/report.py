@@ -87,7 +87,7 @@ def duration(seconds: float) -> str:
     """Write a duration with three digits in the unit that suits it."""
     factor, unit = next((factor, unit) for limit, factor, unit in _UNITS if seconds < limit)
     value = seconds * factor
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"  # noqa: PLR2004 - three digits
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
 
 
 def write_json(

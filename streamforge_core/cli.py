@@ -22,6 +22,7 @@ from streamforge_core.errors import (
     ConfigError,
     EmitterError,
     IncompleteBackfill,
+    MissingExtra,
     StreamForgeError,
 )
 from streamforge_core.model.date_range import parse_range
@@ -282,6 +283,7 @@ def _kline_line(kline: sf.Kline) -> str:
 @click.option("--archive-dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--speed", default=1.0, show_default=True, help="Simulated seconds per second.")
 @click.option("--start", help="Instant at which the simulation begins; default: now.")
+@click.option("--seed", default=0, show_default=True, help="Another number, another market.")
 def simulate(
     host: str,
     port: int,
@@ -289,6 +291,7 @@ def simulate(
     archive_dir: Path | None,
     speed: float,
     start: str | None,
+    seed: int,
 ) -> None:
     """Serve a simulated Binance on loopback until interrupted.
 
@@ -300,8 +303,12 @@ def simulate(
       streamforge simulate --speed 60 --start 2024-01-01
       streamforge simulate --archive-dir binance_spot_daily
     """
-    from streamforge_core.simulator.server import serve
-
+    try:
+        from streamforge_core.simulator.server import serve
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"The simulator needs {error.name}. Install streamforge-dagster[simulator]."
+        ) from error
     serve(
         host=host,
         port=port,
@@ -309,6 +316,7 @@ def simulate(
         archive_dir=archive_dir,
         speed=speed,
         start=start,
+        seed=seed,
         announce=click.echo,
     )
 

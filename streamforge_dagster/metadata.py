@@ -1,7 +1,7 @@
 """Numbers, tables and plots of stored candles that the UI shows."""
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -67,14 +67,10 @@ def facts(stored: StoredDay) -> Facts:
         "unexplained": stored.unexplained(),
         "first_open": utc(opens[0].as_py()) if found else "none",
         "last_open": utc(opens[-1].as_py()) if found else "none",
+        **({"dagster/uri": stored.files[0].absolute().as_uri()} if stored.files else {}),
         **({"holes": holes_table(stored.holes)} if stored.holes else {}),
+        **{f"sha256 of {path.rpartition('/')[2]}": digest for path, digest in stored.archives},
     }
-
-
-def archive_facts(archives: Iterable[Mapping[str, Any]]) -> Facts:
-    """Return which bulk files a day came from, and their checksums."""
-    lines = [f"{each['path']}\n{each['sha256']}" for each in archives]
-    return {"archive_sha256": "\n".join(lines)} if lines else {}
 
 
 def holes_table(holes: Sequence[sf.Hole]) -> dg.TableMetadataValue:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, TypedDict
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 import streamforge_core as sf
 from streamforge_dagster.partitions import DAY, Days, midnight
@@ -22,6 +25,8 @@ class StoredDay:
         day: UTC.
         table: The candles, ascending.
         holes: What is missing, each with its verdict.
+        files: Where the candles lie.
+        archives: Bulk files that were read for the day: path and SHA-256 of each.
     """
 
     symbol: str
@@ -29,16 +34,29 @@ class StoredDay:
     day: date
     table: pa.Table
     holes: Sequence[sf.Hole]
+    files: Sequence[Path] = ()
+    archives: Sequence[tuple[str, str]] = ()
 
     def unexplained(self) -> int:
         """Return how many candles are missing without a reason."""
         return sum(hole.count for hole in self.holes if not hole.is_explained())
 
 
+class _Series(TypedDict):
+    source: str
+    symbol: str
+    timeframe: str
+
+
+class _Range(_Series):
+    start: datetime
+    end: datetime
+
+
 class Candles(dg.ConfigurableResource[Any]):
     """The candles at hand, and where more come from.
 
-    Where the exchanges are, their clock too, is said by the environment (`STREAMFORGE_..._URL`).
+    Where the exchanges are is said by the environment (`STREAMFORGE_<SOURCE>_<KIND>_URL`).
 
     Attributes:
         store: Folder of the Parquet store.
@@ -47,70 +65,65 @@ class Candles(dg.ConfigurableResource[Any]):
     store: str
 
     def backfill(
-        self,
-        source: str,
-        timeframe: str,
-        days: Days,
-        progress: Callable[[sf.Progress], None],
+        self, source: str, timeframe: str, days: Days, progress: Callable[[sf.Progress], None]
     ) -> sf.BackfillReport:
         """Fetch what the store lacks of some days.
 
         Raises:
             StreamForgeError: Something could not be had; everything else is stored.
         """
-        backfilling = sf.backfilling_for(source)(
-            days.symbol,
-            timeframe,
-            days.first.isoformat(),
-            days.last.isoformat(),
-            progress=progress,
+        first, last = days.first.isoformat(), days.last.isoformat()
+        backfilling: sf.Backfilling = sf.backfilling_for(source)(
+            days.symbol, timeframe, first, last, progress=progress
         )
-        report: sf.BackfillReport = backfilling.register_emitter(
-            sf.ParquetEmitter(self.store)
-        ).run()
-        return report
+        return backfilling.register_emitter(sf.ParquetEmitter(self.store)).run()
 
     def derive(self, source: str, timeframe: str, target: str, days: Days) -> None:
         """Fold the stored candles of some days into a higher timeframe, in the same store."""
-        sf.derive(
-            self.store,
-            source=source,
-            symbol=days.symbol,
-            timeframe=timeframe,
-            targets=[target],
-            start=midnight(days.first),
-            end=midnight(days.last + DAY),
-        )
+        sf.derive(self.store, targets=[target], **_range(source, timeframe, days))
 
     def read(self, source: str, timeframe: str, days: Days) -> pa.Table:
-        """Return the stored candles that open in some days, ascending."""
-        return self._store().read(
-            source=source,
-            symbol=days.symbol,
-            timeframe=timeframe,
-            start=midnight(days.first),
-            end=midnight(days.last + DAY),
-        )
+        """Return the stored candles that open in some days, ascending, each once."""
+        return self._store().read(**_range(source, timeframe, days))
 
     def missing(self, source: str, timeframe: str, days: Days) -> list[sf.Hole]:
         """Return what the store lacks of some days, each hole with its verdict."""
-        return self._store().missing(
-            source=source,
-            symbol=days.symbol,
-            timeframe=timeframe,
-            start=midnight(days.first),
-            end=midnight(days.last + DAY),
-        )
+        return self._store().missing(**_range(source, timeframe, days))
 
-    def archives(self, source: str, timeframe: str, day: Days) -> list[dict[str, Any]]:
-        """Return the bulk files that one day came from: `path` and `sha256` of each."""
-        return []
+    def as_written(self, source: str, timeframe: str, days: Days) -> pa.Table:
+        """Return the rows of some days as they lie in the files: nothing sorted or left out."""
+        files = self._store().files(**_range(source, timeframe, days))
+        rows = [pq.ParquetFile(file).read(sf.KLINE_SCHEMA.names) for file in files]
+        table = pa.concat_tables([sf.KLINE_SCHEMA.empty_table(), *rows])
+        start, end = (
+            1000 * int(midnight(day).timestamp()) for day in (days.first, days.last + DAY)
+        )
+        opens = table["open_ts"]
+        return table.filter(pc.and_(pc.greater_equal(opens, start), pc.less(opens, end)))
 
     def stored_day(self, source: str, timeframe: str, day: Days) -> StoredDay:
         """Return what the store holds of one day."""
-        table = self.read(source, timeframe, day)
-        holes = self.missing(source, timeframe, day)
-        return StoredDay(day.symbol, timeframe, day.first, table, holes)
+        series = _series(source, timeframe, day)
+        ends = (f"-{day.first}.zip", f"-{day.first:%Y-%m}.zip")
+        archives = self._store().archives(**series)
+        return StoredDay(
+            symbol=day.symbol,
+            timeframe=timeframe,
+            day=day.first,
+            table=self.read(source, timeframe, day),
+            holes=self.missing(source, timeframe, day),
+            files=self._store().files(**_range(source, timeframe, day)),
+            archives=[(each.path, each.sha256) for each in archives if each.path.endswith(ends)],
+        )
 
     def _store(self) -> sf.Store:
         return sf.Store(self.store)
+
+
+def _series(source: str, timeframe: str, days: Days) -> _Series:
+    return {"source": source, "symbol": days.symbol, "timeframe": timeframe}
+
+
+def _range(source: str, timeframe: str, days: Days) -> _Range:
+    start, end = midnight(days.first), midnight(days.last + DAY)
+    return {**_series(source, timeframe, days), "start": start, "end": end}

@@ -113,7 +113,7 @@ class Emitter:
     """True where `emit` itself calls `transformed`; else it is applied before `emit`."""
 
     appends_only: ClassVar[bool] = False
-    """True where a hole cannot be filled later: a backfill stops at the first one it leaves open."""
+    """True where a hole cannot be filled later: a backfill stops at the first it leaves open."""
 
     flush_every_s: float = 1.0
     """How long a live stream lets accepted rows wait before it calls `flush`."""

@@ -1,21 +1,21 @@
 """Live: base candles -> candles of higher timeframes, one candle at a time.
 
-Each level keeps the bucket that is running and folds it into the next level when it is complete,
-so a candle costs one addition on most levels none. Sums are integers scaled by 10**d, which makes
-them exact and independent of order. `pipeline/rollup.py` does the same over columns.
+Each level keeps its running bucket and folds it into the next level once it is complete, so that
+most candles cost one addition. Sums are integers scaled by 10**d: exact, whatever the order.
+`pipeline/rollup.py` does the same over columns; one property test holds the two to each other.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from streamforge_core.errors import ConfigError
-from streamforge_core.model.gap import Hole
-from streamforge_core.model.kline import Kline, Record, Series, series_of
-from streamforge_core.model.timeframe import LENGTH_MS, check_timeframe, next_open, open_of
-from streamforge_core.pipeline.bucket import Bucket, Scale
+from streamforge_core.model.gap import Hole, final_spans
+from streamforge_core.model.kline import FIELDS, Kline, Record, Series, series_of
+from streamforge_core.model.timeframe import LENGTH_MS, check_timeframe, iso, open_of
+from streamforge_core.pipeline.bucket import NEVER, REPORTED, TAINTED, Bucket, Scale
 from streamforge_core.pipeline.cascade import (
     Absent,
     Holes,
@@ -25,11 +25,12 @@ from streamforge_core.pipeline.cascade import (
     as_list,
     cascade,
     check_absent,
-    spans_by_series,
+    holes_by_series,
 )
+from streamforge_core.pipeline.level import Level, levels_of
 
-_WAITING: Final = 256
-"""Incomplete buckets kept per level; each costs about half a kilobyte."""
+WAITING: Final = 256
+"""Incomplete buckets kept per level unless told otherwise; each costs about half a kilobyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,13 @@ class Stale:
     open_ts: int
     end_ts: int
 
+    @property
+    def timeframe(self) -> str:
+        """Timeframe of the higher candle."""
+        return self.series.timeframe
 
-Output = Record | Stale
+
+Folded = Record | Stale
 
 
 class Aggregator:
@@ -57,7 +63,7 @@ class Aggregator:
     out the moment its last base candle does: provenance "aggregated", `seen_ts` the latest of its
     parts, several ascending by end, then by timeframe. One that lacks a base candle is withheld
     until a late record fills it or a hole with a final verdict covers the rest; so is the bucket
-    that runs at the start, unless it is fed from its open.
+    that runs at the start, unless it is fed from its open (`warm_from`).
 
     What was folded cannot be unfolded, and base candles are not kept. So a record for a candle
     that was sent already, and a second record of one interval (a correction), gives `Stale` for
@@ -86,32 +92,37 @@ class Aggregator:
         holes: Holes = (),
         absent: Absent = "unknown",
         emit_incomplete: bool = False,
-        max_waiting: int = _WAITING,
+        max_waiting: int = WAITING,
     ) -> None:
         check_absent(absent)
-        self._series = series
-        self._length = LENGTH_MS.get(series.timeframe, 0)
-        self._levels = _levels(series, _steps(series.timeframe, tuple(sorted(set(targets)))))
+        steps = _steps(series.timeframe, tuple(sorted(set(targets))))
+        self._length = LENGTH_MS[series.timeframe]
+        self._levels = levels_of(series, steps)
         self._roots = [level for level in self._levels if level.child is None]
-        self._spans = spans_by_series(holes)(series)
+        self._rank = {step.target: rank for rank, step in enumerate(steps)}
+        self._spans: Spans = final_spans(holes)
         self._omits_quiet = absent == "no_trades"
         self._emit_incomplete = emit_incomplete
         self._max_waiting = max_waiting
         self._volumes, self._quotes = Scale(), Scale()
-        self._last_ts: int | None = None
-        self._out: list[Output] = []
+        self._last_ts = self._next_interval = NEVER
+        self._out: list[Folded] = []
 
-    def fold(self, record: Record) -> list[Output]:
+    def fold(self, record: Record) -> list[Folded]:
         """Take one base record; return what it completes.
 
         A record that is not closed is folded too, but its bucket then never completes.
         """
-        interval = open_of(record.open_ts, self._series.timeframe)
-        in_order = self._last_ts is None or record.open_ts > self._last_ts
+        ts = record.open_ts
+        # No base is longer than a day, so none has an anchor of its own.
+        interval = ts // self._length * self._length
+        in_order = ts > self._last_ts
         if in_order:
-            self._pass(interval)
-            self._last_ts = record.open_ts
-        volume, quote = self._to_ints(record)
+            if interval > self._next_interval or self._emit_incomplete:
+                self._pass_to(interval)
+            self._last_ts, self._next_interval = ts, interval + self._length
+        volume = self._scaled(self._volumes, record.volume)
+        quote = self._scaled(self._quotes, record.quote_volume)
         for level in self._roots:
             bucket = level.holding(interval)
             if bucket is None:
@@ -128,3 +139,265 @@ class Aggregator:
             if bucket.filled == bucket.full:
                 self._close(level, bucket)
         return self._sent()
+
+    def resolve(self, hole: Hole) -> list[Folded]:
+        """Take a verdict on missing base candles; return what a final one completes."""
+        spans = final_spans([hole])
+        # Spans that lie wholly in the past have done their work below.
+        ahead = [span for span in self._spans if span[1] >= self._next_interval]
+        self._spans = sorted([*ahead, *spans])
+        opens = [bucket.open_ts for level in self._levels for bucket in level.waiting()]
+        if opens:
+            self._fill_spans(min(opens), self._latest_end(), spans)
+        return self._sent()
+
+    def flush(self) -> list[Folded]:
+        """Say that the input is over: verdicts beyond the last record complete what they can.
+
+        Returns:
+            What they complete and, if `emit_incomplete`, everything else that is unfinished.
+        """
+        self._fill_spans(self._next_interval, self._latest_end(), self._spans)
+        if self._emit_incomplete:
+            for level in self._levels:
+                for bucket in list(level.waiting()):
+                    self._report(level, bucket)
+        return self._sent()
+
+    def waiting(self) -> list[tuple[str, int]]:
+        """Return timeframe and open of every bucket that was begun and is not finished."""
+        return [
+            (level.series.timeframe, bucket.open_ts)
+            for level in self._levels
+            for bucket in level.waiting()
+        ]
+
+    def _scaled(self, scale: Scale, value: float | None) -> int:
+        if value is None:
+            return 0
+        total = scale.to_int(value)
+        if total is not None:
+            return total
+        total, factor = scale.grow(value)
+        if factor > 1:
+            name = "volume" if scale is self._volumes else "quote"
+            for level in self._levels:
+                for bucket in level.waiting():
+                    setattr(bucket, name, getattr(bucket, name) * factor)
+        return total
+
+    def _pass_to(self, interval: int) -> None:
+        """Take note that everything before an interval has had the time to come."""
+        passed = [(level, level.current) for level in self._levels if level.current is not None]
+        since = self._next_interval
+        if since == NEVER:
+            opens = (open_of(interval, level.series.timeframe) for level in self._levels)
+            since = min(opens, default=interval)
+        everything = [(since, interval - 1)] if self._omits_quiet else self._spans
+        self._fill_spans(since, interval - 1, everything)
+        for level, bucket in passed:
+            if bucket.end_ts < interval and self._emit_incomplete and level.is_waiting(bucket):
+                self._report(level, bucket)
+        for level in self._levels:
+            while len(level.older) > self._max_waiting:
+                oldest = level.older[min(level.older)]
+                oldest.flags |= TAINTED
+                self._close(level, oldest)
+
+    def _fill_spans(self, first_ms: int, last_ms: int, spans: Spans) -> None:
+        """Mark the base intervals of a stretch of time that lie in some spans as known empty."""
+        for first, last in spans:
+            start = max(first_ms, first // self._length * self._length)
+            for level in self._roots:
+                self._fill(level, start, min(last_ms, last))
+
+    def _fill(self, level: Level, ts: int, last_ms: int) -> None:
+        while ts <= last_ms:
+            end = level.end_of(ts)
+            bucket = level.holding(ts)
+            if bucket is not None:
+                count = (min(end, last_ms) - ts) // self._length + 1
+                bucket.filled |= ((1 << count) - 1) << (ts - bucket.open_ts) // self._length
+                if bucket.filled == bucket.full:
+                    self._close(level, bucket)
+            ts = end + 1
+
+    def _latest_end(self) -> int:
+        ends = (bucket.end_ts for level in self._levels for bucket in level.waiting())
+        return max(ends, default=NEVER)
+
+    def _close(self, level: Level, bucket: Bucket) -> None:
+        """Send a complete bucket and fold it into the levels above."""
+        level.finish(bucket)
+        if bucket.flags & TAINTED:
+            self._out.append(Stale(level.series, bucket.open_ts, bucket.end_ts))
+        elif bucket.has_rows:
+            self._out.append(self._record(level, bucket, is_complete=True))
+        for parent in level.parents:
+            holder = parent.holding(bucket.open_ts)
+            if holder is None:
+                self._restale(parent, bucket.open_ts)
+                continue
+            holder.filled |= 1 << (bucket.open_ts - holder.open_ts) // parent.part_length
+            if bucket.flags & TAINTED:
+                holder.flags |= TAINTED
+            else:
+                holder.merge(bucket)
+            if holder.filled == holder.full:
+                self._close(parent, holder)
+
+    def _restale(self, level: Level, ts: int) -> None:
+        """Tell that a finished bucket must be folded again, and so all that hold it."""
+        open_ts = open_of(ts, level.series.timeframe)
+        self._out.append(Stale(level.series, open_ts, level.end_of(ts)))
+        for parent in level.parents:
+            holder = parent.holding(ts)
+            if holder is None:
+                self._restale(parent, ts)
+            else:
+                holder.flags |= TAINTED
+
+    def _report(self, level: Level, bucket: Bucket) -> None:
+        """Send what an incomplete bucket has, once; not what a correction has made wrong."""
+        content = _content(level, bucket)
+        if content.has_rows and not (content.flags & TAINTED or bucket.flags & REPORTED):
+            self._out.append(self._record(level, content, is_complete=False))
+        bucket.flags |= REPORTED
+
+    def _record(self, level: Level, bucket: Bucket, *, is_complete: bool) -> Record:
+        return bucket.to_record(level.series, self._volumes, self._quotes, is_complete=is_complete)
+
+    def _sent(self) -> list[Folded]:
+        out = self._out
+        if out:
+            self._out = []
+        if len(out) > 1:
+            out.sort(key=lambda folded: (folded.end_ts, self._rank[folded.timeframe]))
+        return out
+
+
+def _content(level: Level, bucket: Bucket) -> Bucket:
+    """Return a copy of a bucket with what the unfinished candles of the level below have."""
+    content = Bucket(bucket.open_ts, bucket.end_ts, 0)
+    content.merge(bucket)
+    content.flags |= bucket.flags & TAINTED
+    if level.child is not None:
+        for part in level.child.unfinished(bucket, level.part_length):
+            below = _content(level.child, part)
+            content.merge(below)
+            content.flags |= below.flags & TAINTED
+    return content
+
+
+@lru_cache
+def _steps(base: str, targets: tuple[str, ...]) -> tuple[Step, ...]:
+    return tuple(cascade(base, targets))
+
+
+def warm_from(ts: int, targets: Iterable[str]) -> int:
+    """Return where to read from so that the buckets running at an instant are whole.
+
+    That is 00:00 UTC of its day, or the earliest open among its buckets if that is before.
+
+    Args:
+        ts: UTC epoch milliseconds.
+        targets: Timeframes to be derived.
+    """
+    return min(open_of(ts, label) for label in ("1d", *targets))
+
+
+def aggregate(
+    klines: Iterable[Kline],
+    timeframes: Iterable[str] | str,
+    *,
+    holes: Holes | Mapping[Series, Holes] = (),
+    absent: Absent = "unknown",
+    emit_incomplete: bool = False,
+) -> Iterator[Kline]:
+    """Fold candles into higher timeframes, one by one; the same candles as `rollup` gives.
+
+    Yields the higher candles of a series in the order they complete, ascending by timeframe where
+    they end together. A candle comes when its successor does: until then the last base candle may
+    be given again, and of two with the same open the closed one counts, among equals the last.
+
+    Args:
+        klines: Ascending per series, several series interleaved at will. One that is late is
+            folded in as long as its candle has not been sent.
+        timeframes: As for `rollup`.
+        holes: As for `rollup`.
+        absent: As for `rollup`.
+        emit_incomplete: As for `rollup`.
+
+    Raises:
+        ConfigError: As for `rollup`; while iterating also, if a candle comes too late.
+        UnknownTimeframe: A label is not in the table of timeframes.
+    """
+    targets = [check_timeframe(label) for label in as_list(timeframes)]
+    check_absent(absent)
+    return _aggregate(klines, targets, holes_by_series(holes), absent, emit_incomplete)
+
+
+def _aggregate(
+    klines: Iterable[Kline],
+    targets: list[str],
+    holes_of: Callable[[Series], Holes],
+    absent: Absent,
+    emit_incomplete: bool,  # noqa: FBT001 - private, called once
+) -> Iterator[Kline]:
+    bases = OneBase()
+    inputs: dict[Series, _Input] = {}
+    for kline in klines:
+        series = series_of(kline)
+        if series not in inputs:
+            bases.check(series)
+            aggregator = Aggregator(
+                series,
+                targets,
+                holes=holes_of(series),
+                absent=absent,
+                emit_incomplete=emit_incomplete,
+                max_waiting=sys.maxsize,
+            )
+            inputs[series] = _Input(aggregator, kline.source)
+        yield from inputs[series].take(kline)
+    for source in inputs.values():
+        yield from source.end()
+
+
+class _Input:
+    """One series on its way through `aggregate`; the newest candle is held back."""
+
+    def __init__(self, aggregator: Aggregator, source: str | None) -> None:
+        self._aggregator = aggregator
+        self._source = source
+        self._held: Record | None = None
+
+    def take(self, kline: Kline) -> list[Kline]:
+        record, held = Record.from_kline(kline), self._held
+        record.is_closed = kline.is_closed is not False
+        if held is None or record.open_ts > held.open_ts:
+            self._held = record
+            return self._folded(held)
+        if record.open_ts < held.open_ts:
+            return self._folded(record)
+        if record.is_closed or not held.is_closed:
+            self._held = record
+        return []
+
+    def end(self) -> list[Kline]:
+        return self._folded(self._held) + self._klines(self._aggregator.flush())
+
+    def _folded(self, record: Record | None) -> list[Kline]:
+        return [] if record is None else self._klines(self._aggregator.fold(record))
+
+    def _klines(self, folded: Iterable[Folded]) -> list[Kline]:
+        klines = []
+        for item in folded:
+            if isinstance(item, Stale):
+                raise ConfigError(
+                    f"A base candle of {item.series} came after {iso(item.open_ts)} was sent, or "
+                    "twice. Give candles in ascending order, or use rollup on a table of them."
+                )
+            values = {name: getattr(item, name) for name in FIELDS}
+            klines.append(Kline.trusted(values | {"source": self._source}))
+        return klines

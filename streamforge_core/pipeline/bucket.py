@@ -1,5 +1,6 @@
 """One higher candle in the making: what has been folded so far, in whatever order it came."""
 
+from math import inf
 from typing import Final, Self
 
 from streamforge_core.model.kline import Record, Series
@@ -13,6 +14,8 @@ from streamforge_core.pipeline.exact_sums import (
 
 NEVER: Final = -(2**63)
 """Earlier than any open."""
+
+_FOREVER: Final = 2**63
 
 # Scaled by this power of two every float is an integer, so that products add up exactly too.
 _FLOAT_BITS: Final = 1074
@@ -113,8 +116,15 @@ class Bucket:
         self.filled = self.flags = 0
         self.full = (1 << parts) - 1
         self.volume = self.quote = self.trades = self.products = self.seen_ts = 0
-        self.first_ts = self.last_ts = self.flat_ts = NEVER
-        self.open = self.high = self.low = self.close = self.flat = 0.0
+        self.first_ts = _FOREVER
+        self.last_ts = self.flat_ts = NEVER
+        self.high, self.low = -inf, inf
+        self.open = self.close = self.flat = 0.0
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether any candle was folded into it."""
+        return self.flat_ts != NEVER
 
     def add(self, record: Record, volume: int, quote: int) -> None:
         """Fold one base candle.
@@ -166,9 +176,6 @@ class Bucket:
         self.flags |= part.flags & _OF_CONTENT
 
     def _add_prices(self, part: "Record | Bucket", first_ts: int, last_ts: int) -> None:
-        if self.last_ts == NEVER:
-            self.high, self.low = part.high, part.low
-            self.first_ts = first_ts + 1
         if first_ts < self.first_ts:
             self.first_ts, self.open = first_ts, part.open
         if last_ts > self.last_ts:
@@ -189,8 +196,10 @@ class Bucket:
         knows_quote = flags & (QUOTE_TOLD | QUOTE_MISSING) == QUOTE_TOLD
         vwap = None
         if traded and not flags & PRICE_MISSING:
-            # The float nearest to the sum, as `math.fsum` would give it.
-            vwap = (quote + self.products / (1 << _FLOAT_BITS)) / volume
+            weight = quote
+            if self.products:  # the float nearest to their sum, as `math.fsum` gives it
+                weight += self.products / (1 << _FLOAT_BITS)
+            vwap = weight / volume
         knows_trades = flags & (TRADES_TOLD | TRADES_MISSING) == TRADES_TOLD
         return Record(
             series.source,

@@ -1,10 +1,10 @@
 """Which timeframe is folded from which: a tree, because not every target divides the next."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 from streamforge_core.errors import ConfigError
-from streamforge_core.model.gap import Hole, final_spans
+from streamforge_core.model.gap import Hole
 from streamforge_core.model.kline import Series
 from streamforge_core.model.timeframe import TIMEFRAMES, check_tiles, tiles
 
@@ -63,8 +63,8 @@ def check_absent(absent: str) -> None:
         )
 
 
-def spans_by_series(holes: Holes | Mapping[Series, Holes]) -> Callable[[Series], Spans]:
-    """Return a function that tells where a series is proven to hold nothing.
+def holes_by_series(holes: Holes | Mapping[Series, Holes]) -> Callable[[Series], Holes]:
+    """Return a function that tells the holes of a series.
 
     Args:
         holes: Holes for every series, or a mapping from series to its own.
@@ -73,12 +73,12 @@ def spans_by_series(holes: Holes | Mapping[Series, Holes]) -> Callable[[Series],
         ConfigError: A mapping whose keys are no `Series`.
     """
     if not isinstance(holes, Mapping):
-        spans = final_spans(holes)
-        return lambda _: spans
+        common = list(holes)
+        return lambda _: common
     if not all(isinstance(key, Series) for key in holes):
         raise ConfigError("holes is a mapping: its keys must be Series, its values their holes.")
-    by_series = {key: final_spans(cast(Holes, own)) for key, own in holes.items()}
-    return lambda series: by_series.get(series, [])
+    by_series = dict(holes)
+    return lambda series: by_series.get(series, ())
 
 
 class OneBase:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from streamforge_core.model.columns import KLINE_SCHEMA, Instants, ends_of, opens_between
+from streamforge_core.model.gap import final_spans
 from streamforge_core.model.kline import Series
 from streamforge_core.model.timeframe import DAY_MS, LENGTH_MS, check_timeframe, open_of
 from streamforge_core.pipeline.base_rows import BaseRows, SeriesTable, series_tables
@@ -24,7 +25,7 @@ from streamforge_core.pipeline.cascade import (
     as_list,
     cascade,
     check_absent,
-    spans_by_series,
+    holes_by_series,
 )
 from streamforge_core.pipeline.fold import Flags, Floats, Part, Rows, Source, fold
 
@@ -74,13 +75,13 @@ def rollup(
     """
     targets = [check_timeframe(label) for label in as_list(timeframes)]
     check_absent(absent)
-    spans_of, bases = spans_by_series(holes), OneBase()
+    holes_of, bases = holes_by_series(holes), OneBase()
     parts: dict[str, list[pa.Table]] = {target: [] for target in targets}
     for series in series_tables(table):
         bases.check(series.key)
         steps = cascade(series.timeframe, targets)
         base = BaseRows(series.rows, series.timeframe, bucket_intervals=_widest(series, steps))
-        known = _Known(base, series.timeframe, spans_of(series.key), absent)
+        known = _Known(base, series.timeframe, final_spans(holes_of(series.key)), absent)
         for target, rows in _fold_tree(base, series.timeframe, steps):
             complete = known.complete(rows, target)
             columns = _columns(series, target, base, rows, complete)

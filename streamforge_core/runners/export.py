@@ -1,6 +1,7 @@
 """Writes a table of candles into one file, whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,5 +32,6 @@ def export_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
             pyarrow.parquet.write_table(table, draft, compression="zstd")
         draft.replace(target)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
         raise StorageFull(f"{target} cannot be written: {error.strerror or error}.") from error

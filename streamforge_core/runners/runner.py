@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from streamforge_core import logs
 from streamforge_core.emitters.base import Emitter
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # only a warm start pays for HTTP and columns
     from streamforge_core.runners.warmup import WarmHistory
 
 _log = logging.getLogger(__name__)
+
+_WATCH_PERIOD_S: Final = 1.0
 
 Inputs = DataInput | Sequence[DataInput]
 
@@ -321,11 +323,21 @@ class _Run:
     def __init__(self, engine: Engine, emitters: EmitterHolder) -> None:
         self.engine = engine
         self.delivery = Delivery(emitters)
+        self._emitters = len(emitters)
+        self._watching: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self.delivery.start()
         self.engine.start()
+        if self._emitters:
+            self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """End the run when every emitter has failed: the next candle may be a day away."""
+        while len(self.delivery.failures) < self._emitters:
+            await self.engine.clock.sleep(_WATCH_PERIOD_S)
+        self.engine.outbox.close()
 
     async def finish(self) -> None:
         """Shielded: who is cancelled a second time while it waits does not cut the flush short."""
@@ -334,6 +346,8 @@ class _Run:
         await asyncio.shield(self._finishing)
 
     async def _finish(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         await self.engine.stop()
         await _deliver(self.delivery, self.engine.outbox.take_now())
 

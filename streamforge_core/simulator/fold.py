@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from streamforge_core.simulator.boundaries import Ints
 
@@ -121,40 +122,55 @@ def fold(parts: Candles, opens: Ints, ends: Ints, closes: Ints, previous: int) -
         closes: What to state as close time of each.
         previous: Price of the last trade before the first candle.
     """
-    first = np.searchsorted(parts.open_ms, opens)
-    after = np.searchsorted(parts.open_ms, ends)
-    traded = after > first
-    flat = np.concatenate([[previous], parts.close])[first]
-
-    def placed(values: Ints, empty: Ints) -> Ints:
-        column = empty.copy()
-        column[traded] = values
-        return column
-
-    def extreme(pick: np.ufunc, values: Ints) -> Ints:
-        if not traded.any():
-            return flat
-        return placed(pick.reduceat(values[: after[-1]], first[traded]), flat)
-
-    def total(values: Ints) -> Ints:
-        sums = np.concatenate([[0], np.cumsum(values)])
-        summed: Ints = sums[after] - sums[first]
-        return summed
-
+    spans = _Spans.of(parts, opens, ends)
+    flat = np.concatenate([[previous], parts.close])[spans.first]
     none = np.full(len(opens), -1, np.int64)
-    last = after[traded] - 1
+    begin, last = spans.first[spans.traded], spans.after[spans.traded] - 1
     return Candles(
         opens,
         closes,
-        open=placed(parts.open[first[traded]], flat),
-        high=extreme(np.maximum, parts.high),
-        low=extreme(np.minimum, parts.low),
-        close=placed(parts.close[last], flat),
-        volume=total(parts.volume),
-        quote_volume=total(parts.quote_volume),
-        trades=total(parts.trades),
-        taker_volume=total(parts.taker_volume),
-        taker_quote_volume=total(parts.taker_quote_volume),
-        first_id=placed(parts.first_id[first[traded]], none),
-        last_id=placed(parts.last_id[last], none),
+        open=spans.placed(parts.open[begin], flat),
+        high=spans.extreme(np.maximum, parts.high, flat),
+        low=spans.extreme(np.minimum, parts.low, flat),
+        close=spans.placed(parts.close[last], flat),
+        volume=spans.total(parts.volume),
+        quote_volume=spans.total(parts.quote_volume),
+        trades=spans.total(parts.trades),
+        taker_volume=spans.total(parts.taker_volume),
+        taker_quote_volume=spans.total(parts.taker_quote_volume),
+        first_id=spans.placed(parts.first_id[begin], none),
+        last_id=spans.placed(parts.last_id[last], none),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """Which parts each candle has: those from `first` up to `after`, if it is `traded`."""
+
+    first: Ints
+    after: Ints
+    traded: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, parts: Candles, opens: Ints, ends: Ints) -> "_Spans":
+        first = np.searchsorted(parts.open_ms, opens)
+        after = np.searchsorted(parts.open_ms, ends)
+        return cls(first, after, after > first)
+
+    def placed(self, values: Ints, empty: Ints) -> Ints:
+        """Return the values of traded candles among those of empty ones."""
+        column = empty.copy()
+        column[self.traded] = values
+        return column
+
+    def extreme(self, pick: np.ufunc, values: Ints, empty: Ints) -> Ints:
+        if not self.traded.any():
+            return empty
+        # No part lies between candles, so each run may reach to the begin of the next.
+        runs = self.first[self.traded]
+        return self.placed(pick.reduceat(values[: self.after[-1]], runs), empty)
+
+    def total(self, values: Ints) -> Ints:
+        sums = np.concatenate([[0], np.cumsum(values)])
+        summed: Ints = sums[self.after] - sums[self.first]
+        return summed

@@ -44,14 +44,9 @@ def serve(
     Raises:
         ConfigError: An argument is malformed, or the port cannot be had.
     """
-    stop = stop or threading.Event()
+    stop, clock = stop or threading.Event(), clock_of(speed, start)
     exchange = SimulatedBinance(
-        symbols=symbols,
-        archive_dir=archive_dir,
-        seed=seed,
-        clock=clock_of(speed, start),
-        host=host,
-        port=port,
+        symbols=symbols, archive_dir=archive_dir, seed=seed, clock=clock, host=host, port=port
     )
     with _stopped_by_signals(stop), exchange:
         for name, value in exchange.environment().items():

@@ -8,14 +8,15 @@ from typing import Final
 import dagster as dg
 
 import streamforge_core as sf
-from streamforge_dagster.metadata import (
-    Facts,
-    archive_facts,
-    column_schema,
-    facts,
-    plot,
+from streamforge_dagster.metadata import Facts, column_schema, facts, plot
+from streamforge_dagster.partitions import (
+    Days,
+    asset_key,
+    backfill_policy,
+    day_of,
+    days_in,
+    name_of,
 )
-from streamforge_dagster.partitions import Days, asset_key, backfill_policy, day_of, days_in, name_of
 from streamforge_dagster.resources import Candles, StoredDay
 
 RETRIES: Final = dg.RetryPolicy(
@@ -66,10 +67,10 @@ def base_candles(
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """A day that could not be completed, and why."""
+    """A day that could not be completed, and why; `missing` is None where nothing can be read."""
 
     key: str
-    missing: int
+    missing: int | None
     reason: str
 
 
@@ -111,13 +112,15 @@ class _Filled:
     def _judge(self, day: Days, error: sf.StreamForgeError | None) -> None:
         """Let the store say whether a day is settled, whatever happened around it."""
         key = day.keys()[0]
-        stored = self._candles.stored_day(self._source.source, self._source.timeframe, day)
-        if error is not None and stored.unexplained():
-            reason = _reason(error, stored)
-            self._failed.append(_Failed(key, stored.unexplained(), reason))
+        try:
+            stored = self._candles.stored_day(self._source.source, self._source.timeframe, day)
+        except sf.EmitterError as damaged:
+            self._failed.append(_Failed(key, None, f"{damaged}"))
             return
-        archives = self._candles.archives(self._source.source, self._source.timeframe, day)
-        self._good[key] = facts(stored) | archive_facts(archives) | plot(stored)
+        if error is not None and stored.unexplained():
+            self._failed.append(_Failed(key, stored.unexplained(), _reason(error, stored)))
+            return
+        self._good[key] = facts(stored) | plot(stored)
 
     def tell(self) -> None:
         """Record the days that are good, and fail if there are others.
@@ -159,7 +162,7 @@ class _Filled:
 def _reason(error: sf.StreamForgeError, stored: StoredDay) -> str:
     """Return why this day failed, as exactly as the error knows it."""
     if isinstance(error, sf.IncompleteBackfill):
-        for hole, failure in zip(error.holes, error.failures, strict=False):
+        for hole, failure in zip(error.holes, error.failures, strict=True):
             if day_of(hole.first_open_ts) <= stored.day <= day_of(hole.last_open_ts):
                 return failure
     return f"{type(error).__name__}: {error}"

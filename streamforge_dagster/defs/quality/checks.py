@@ -1,10 +1,10 @@
 """Is what the store holds complete, and can it be true?
 
-A check sees the partitions of its run; started alone, it sees everything since the first day.
+A check sees the days of its run; started without any, it sees every day that Dagster shows as
+materialized.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import date
 from typing import Any, Final, NamedTuple
 
 import dagster as dg
@@ -20,7 +20,6 @@ from streamforge_dagster.partitions import (
     day_of,
     days_in,
     partition_key,
-    symbols_of,
 )
 from streamforge_dagster.resources import Candles
 
@@ -96,14 +95,16 @@ _RULES: Final = (
 )
 
 
-def checks_of(source: sf.SourceSettings, start: date) -> list[dg.AssetChecksDefinition]:
+def checks_of(source: sf.SourceSettings) -> list[dg.AssetChecksDefinition]:
     """Return the checks of a source's base candles."""
-    return [_completeness(source, start), *(_row_check(source, start, rule) for rule in _RULES)]
+    return [_completeness(source), *(_row_check(source, rule) for rule in _RULES)]
 
 
-def _completeness(source: sf.SourceSettings, start: date) -> dg.AssetChecksDefinition:
+def _completeness(source: sf.SourceSettings) -> dg.AssetChecksDefinition:
+    key = asset_key(source.source, source.timeframe)
+
     @dg.asset_check(
-        asset=asset_key(source.source, source.timeframe),
+        asset=key,
         name="completeness",
         description="Every candle that should exist is stored, or it is proven why it is not.",
         blocking=True,
@@ -113,7 +114,7 @@ def _completeness(source: sf.SourceSettings, start: date) -> dg.AssetChecksDefin
     ) -> dg.AssetCheckResult:
         found = 0
         holes: list[tuple[str, sf.Hole]] = []
-        for days in _checked_days(context, source.source, start):
+        for days in _checked_days(context, key):
             found += candles.read(source.source, source.timeframe, days).num_rows
             missing = candles.missing(source.source, source.timeframe, days)
             holes += [(days.symbol, hole) for hole in missing]
@@ -151,9 +152,11 @@ def _verdict_on(found: int, holes: list[tuple[str, sf.Hole]]) -> dg.AssetCheckRe
     return dg.AssetCheckResult(passed=True, metadata=metadata, description=text)
 
 
-def _row_check(source: sf.SourceSettings, start: date, rule: _Rule) -> dg.AssetChecksDefinition:
+def _row_check(source: sf.SourceSettings, rule: _Rule) -> dg.AssetChecksDefinition:
+    key = asset_key(source.source, source.timeframe)
+
     @dg.asset_check(
-        asset=asset_key(source.source, source.timeframe),
+        asset=key,
         name=rule.name,
         description=rule.description,
         blocking=rule.blocking,
@@ -161,8 +164,8 @@ def _row_check(source: sf.SourceSettings, start: date, rule: _Rule) -> dg.AssetC
     def check(context: dg.AssetCheckExecutionContext, candles: Candles) -> dg.AssetCheckResult:
         checked = 0
         wrong: list[tuple[str, int]] = []
-        for days in _checked_days(context, source.source, start):
-            table = candles.read(source.source, source.timeframe, days)
+        for days in _checked_days(context, key):
+            table = candles.as_written(source.source, source.timeframe, days)
             checked += table.num_rows
             bad = table.filter(rule.is_wrong(table))["open_ts"].to_pylist()
             wrong += [(days.symbol, open_ts) for open_ts in bad]
@@ -177,27 +180,16 @@ def _row_check(source: sf.SourceSettings, start: date, rule: _Rule) -> dg.AssetC
     return check
 
 
-def _checked_days(
-    context: dg.AssetCheckExecutionContext, source: str, start: date
-) -> Iterator[Days]:
-    """Yield the days of the run's partitions, or all of them, a month at a time."""
+def _checked_days(context: dg.AssetCheckExecutionContext, key: dg.AssetKey) -> Iterator[Days]:
+    """Yield the days to look at, a month at a time."""
     run = context.op_execution_context
     if run.has_partition_key or run.has_partition_key_range:
-        spans = days_in(context.partition_keys)
+        keys = list(context.partition_keys)
     else:
-        spans = _everything(run, source, start)
-    for days in spans:
+        keys = list(run.instance.get_materialized_partitions(key))
+    for days in days_in(keys):
         for first in days.each()[::_DAYS_AT_ONCE]:
             yield Days(days.symbol, first, min(days.last, first + DAY * (_DAYS_AT_ONCE - 1)))
-
-
-def _everything(run: dg.OpExecutionContext, source: str, start: date) -> list[Days]:
-    # The run's own start, not the wall clock: what is checked can be read off the run.
-    record = run.instance.get_run_record_by_id(run.run_id)
-    assert record is not None  # noqa: S101 - it is the run this code runs in
-    last = record.create_timestamp.date() - DAY
-    symbols = run.instance.get_dynamic_partitions(symbols_of(source).name or "")
-    return [Days(symbol, start, last) for symbol in symbols if last >= start]
 
 
 def _named_days(holes: list[tuple[str, sf.Hole]]) -> str:

@@ -1,0 +1,133 @@
+"""One timeframe of a live aggregation: the buckets in the making, and which were finished."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+from streamforge_core.model.kline import Series
+from streamforge_core.model.timeframe import LENGTH_MS, end_of, next_open, open_of
+from streamforge_core.pipeline.bucket import Bucket
+from streamforge_core.pipeline.cascade import Step
+
+# Runs of finished buckets that are told apart; beyond, the two oldest become one.
+_RUNS = 512
+
+
+class Level:
+    """The buckets of one target of one series.
+
+    Attributes:
+        series: Of the target.
+        child: The level it is folded from; None if that is the base.
+        parents: The levels that are folded from it.
+        current: The newest bucket begun and not finished.
+        older: Incomplete buckets that time has passed, by open.
+    """
+
+    __slots__ = ("_done", "child", "current", "older", "parents", "part_length", "series")
+
+    def __init__(self, series: Series, child: "Level | None", part_length: int) -> None:
+        self.series = series
+        self.child = child
+        self.parents: list[Level] = []
+        self.part_length = part_length
+        self.current: Bucket | None = None
+        self.older: dict[int, Bucket] = {}
+        # First and last open of each run of finished buckets, ascending.
+        self._done: list[int] = []
+
+    def holding(self, ts: int) -> Bucket | None:
+        """Return the bucket that contains an instant, begun if need be; None if it is finished."""
+        current = self.current
+        if current is not None and current.open_ts <= ts <= current.end_ts:
+            return current
+        open_ts = open_of(ts, self.series.timeframe)
+        bucket = self.older.get(open_ts)
+        if bucket is None and not self._is_done(open_ts):
+            bucket = self._begin(open_ts)
+        return bucket
+
+    def waiting(self) -> Iterator[Bucket]:
+        """Yield the buckets that are not finished."""
+        yield from self.older.values()
+        if self.current is not None:
+            yield self.current
+
+    def unfinished(self, bucket: Bucket, length: int) -> Iterator[Bucket]:
+        """Yield what is not finished inside a bucket of the level above.
+
+        Args:
+            bucket: Of the level above.
+            length: Of this level's own, in milliseconds.
+        """
+        current = self.current
+        for open_ts in range(bucket.open_ts, bucket.end_ts, length):
+            if current is not None and current.open_ts == open_ts:
+                yield current
+            elif open_ts in self.older:
+                yield self.older[open_ts]
+
+    def is_waiting(self, bucket: Bucket) -> bool:
+        """Tell whether a bucket is not finished."""
+        return bucket is self.current or bucket.open_ts in self.older
+
+    def finish(self, bucket: Bucket) -> None:
+        """Let go of a bucket for good."""
+        if bucket is self.current:
+            self.current = None
+        else:
+            del self.older[bucket.open_ts]
+        self._mark_done(bucket.open_ts)
+
+    def end_of(self, ts: int) -> int:
+        """Return the last millisecond of the bucket that contains an instant."""
+        return end_of(open_of(ts, self.series.timeframe), self.series.timeframe)
+
+    def _begin(self, open_ts: int) -> Bucket:
+        end_ts = end_of(open_ts, self.series.timeframe)
+        bucket = Bucket(open_ts, end_ts, (end_ts + 1 - open_ts) // self.part_length)
+        if self.current is None or open_ts > self.current.open_ts:
+            if self.current is not None:
+                self.older[self.current.open_ts] = self.current
+            self.current = bucket
+        else:
+            self.older[open_ts] = bucket
+        for parent in self.parents:
+            parent.holding(open_ts)
+        return bucket
+
+    def _is_done(self, open_ts: int) -> bool:
+        position = bisect_right(self._done, open_ts)
+        return position % 2 == 1 or (position > 0 and self._done[position - 1] == open_ts)
+
+    def _mark_done(self, open_ts: int) -> None:
+        done = self._done
+        if done and next_open(done[-1], self.series.timeframe) == open_ts:
+            done[-1] = open_ts
+            return
+        position = bisect_left(done, open_ts)
+        done[position:position] = [open_ts, open_ts]
+        self._join(position)
+        if len(done) > 2 * _RUNS:
+            del done[1:3]
+
+    def _join(self, position: int) -> None:
+        """Make one run of the one that starts at a position and those that touch it."""
+        done, timeframe = self._done, self.series.timeframe
+        behind = position + 2
+        if behind < len(done) and next_open(done[behind - 1], timeframe) == done[behind]:
+            del done[behind - 1 : behind + 1]
+        if position and next_open(done[position - 1], timeframe) == done[position]:
+            del done[position - 1 : position + 1]
+
+
+def levels_of(series: Series, steps: tuple[Step, ...]) -> list[Level]:
+    """Return the levels of a series, linked, ascending."""
+    levels: dict[str, Level] = {}
+    for step in steps:
+        child = levels.get(step.parent)
+        target = Series(series.source, series.symbol, step.target)
+        level = Level(target, child, LENGTH_MS[step.parent])
+        levels[step.target] = level
+        if child is not None:
+            child.parents.append(level)
+    return list(levels.values())
