@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import streamforge_core as sf
-from streamforge_dagster.partitions import DAY, midnight
+from streamforge_dagster.partitions import DAY, milliseconds
 from streamforge_dagster.resources import StoredDay
 
 Facts = dict[str, Any]
@@ -20,6 +20,7 @@ _HOLES_SHOWN: Final = 50
 _PLOTTED: Final = {"1s": "15m", "1m": "15m", "3m": "15m", "5m": "15m"}
 """Timeframes too fine for a small picture -> what is drawn instead."""
 
+_DAY_MS: Final = int(DAY.total_seconds()) * 1000
 _WIDTH: Final = 720
 _HEIGHT: Final = 200
 _LEFT: Final = 92
@@ -67,10 +68,15 @@ def facts(stored: StoredDay) -> Facts:
         "unexplained": stored.unexplained(),
         "first_open": utc(opens[0].as_py()) if found else "none",
         "last_open": utc(opens[-1].as_py()) if found else "none",
-        **({"dagster/uri": stored.files[0].absolute().as_uri()} if stored.files else {}),
+        **({"dagster/uri": f"file://{stored.files[0].absolute()}"} if stored.files else {}),
         **({"holes": holes_table(stored.holes)} if stored.holes else {}),
-        **{f"sha256 of {path.rpartition('/')[2]}": digest for path, digest in stored.archives},
+        **_archive_checksums(stored),
     }
+
+
+def _archive_checksums(stored: StoredDay) -> Facts:
+    lines = [f"{path.rpartition('/')[2]} {sha256}" for path, sha256 in stored.archives]
+    return {"archive_sha256": "\n".join(lines)} if lines else {}
 
 
 def holes_table(holes: Sequence[sf.Hole]) -> dg.TableMetadataValue:
@@ -148,8 +154,7 @@ class _Scale:
     high: float
 
     def x(self, ts: int) -> int:
-        start = midnight(self.day).timestamp() * 1000
-        share = (ts - start) / (DAY.total_seconds() * 1000)
+        share = (ts - milliseconds(self.day)) / _DAY_MS
         return round(_LEFT + max(0.0, min(1.0, share)) * (_WIDTH - _LEFT - 8))
 
     def y(self, price: float) -> int:
@@ -169,7 +174,7 @@ def _shades(holes: Sequence[sf.Hole], scale: _Scale) -> str:
 def _axes(stored: StoredDay, scale: _Scale) -> str:
     base, bottom = _HEIGHT - _BOTTOM, _HEIGHT - 6
     hours = "".join(
-        f'<text x="{scale.x(int(midnight(stored.day).timestamp() + hour * 3600) * 1000)}" '
+        f'<text x="{scale.x(milliseconds(stored.day) + hour * _DAY_MS // 24)}" '
         f'y="{bottom}" text-anchor="{"end" if hour == 24 else "middle"}">{hour:02}:00</text>'
         for hour in range(0, 25, 6)
     )

@@ -108,6 +108,11 @@ def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
+def milliseconds(day: date) -> int:
+    """Return a day's first instant in epoch milliseconds."""
+    return 1000 * int(midnight(day).timestamp())
+
+
 def asset_key(source: str, timeframe: str) -> dg.AssetKey:
     """Return the key of a source's candles, such as binance/klines_1m."""
     # "1m" and "1M" would differ by case alone.

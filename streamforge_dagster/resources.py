@@ -8,11 +8,10 @@ from typing import Any, TypedDict
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import streamforge_core as sf
-from streamforge_dagster.partitions import DAY, Days, midnight
+from streamforge_dagster.partitions import DAY, Days, midnight, milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +94,9 @@ class Candles(dg.ConfigurableResource[Any]):
         files = self._store().files(**_range(source, timeframe, days))
         rows = [pq.ParquetFile(file).read(sf.KLINE_SCHEMA.names) for file in files]
         table = pa.concat_tables([sf.KLINE_SCHEMA.empty_table(), *rows])
-        start, end = (
-            1000 * int(midnight(day).timestamp()) for day in (days.first, days.last + DAY)
-        )
-        opens = table["open_ts"]
-        return table.filter(pc.and_(pc.greater_equal(opens, start), pc.less(opens, end)))
+        opens = table["open_ts"].to_numpy()
+        start, end = (milliseconds(day) for day in (days.first, days.last + DAY))
+        return table.filter(pa.array((opens >= start) & (opens < end)))
 
     def stored_day(self, source: str, timeframe: str, day: Days) -> StoredDay:
         """Return what the store holds of one day."""

@@ -261,7 +261,9 @@ class Fetcher:
 
     def _parsed_page(self, request: Request, now_ms: int) -> pa.Table:
         backoff = Backoff(first_s=0.2, cap_s=2.0, draw=random.random)
-        for attempt in range(1, TRIES_AT_A_PAGE + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             body = self._rest(request)
             try:
                 return self._history.parse_page(body, self._symbol, self._timeframe, now_ms=now_ms)
@@ -271,7 +273,6 @@ class Fetcher:
                     raise
                 _log.warning("%s; asking again", error)
                 self._clock.wait(backoff.delay_s(attempt), self._stop)
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _one_open(self, request: Request, now_ms: int) -> int | None:
         opens = instants(self._parsed_page(request, now_ms))

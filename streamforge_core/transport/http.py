@@ -166,7 +166,9 @@ class HttpClient:
             ServerFailure: Every attempt got a 5xx.
             MalformedMessage: The body is longer than `max_bytes`.
         """
-        for attempt in range(1, self._patience.attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             self._wait_for_budget(weight)
             if self._stop.is_set():
                 raise ConnectionLost("Stopped before everything was asked for.")
@@ -178,7 +180,6 @@ class HttpClient:
                     raise
                 _log.warning("%s; try %d again in %.1f s", error, attempt + 1, delay_s)
                 self._pause(delay_s)
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def close(self) -> None:
         """Close every thread's connections."""

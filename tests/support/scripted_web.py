@@ -87,12 +87,9 @@ class ScriptedWeb:
         web = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:  # noqa: N802 - the name the standard library calls
-                reply = web._next(self.path, self.headers["User-Agent"])  # noqa: SLF001 - its own server
+            def do_GET(self) -> None:
+                reply = web._next(self.path, self.headers["User-Agent"])
                 web.before_reply()
-                self.close_connection = True
                 if reply.hang_up:
                     return
                 self.send_response(reply.status)

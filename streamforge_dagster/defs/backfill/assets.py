@@ -96,16 +96,16 @@ class _Filled:
         """Fetch what is missing; a day that fails harms no other day."""
         error: sf.StreamForgeError | None = None
         log = self._context.log
-        log.info(f"{days}: asking the store what is missing")
+        log.info("%s: asking the store what is missing", days)
         try:
             report = self._candles.backfill(
                 self._source.source, self._source.timeframe, days, _progress(self._context, days)
             )
-            log.info(f"{days}: {report.rows:,} candles in {report.requests} requests")
+            log.info("%s: %d candles in %d requests", days, report.rows, report.requests)
         except sf.StreamForgeError as raised:
             error = raised
             self._may_succeed_later |= not isinstance(error, _HOPELESS)
-            log.error(f"{days}: {type(error).__name__}: {error}")
+            log.warning("%s: %s: %s", days, type(error).__name__, error)
         for day in days.each():
             self._judge(Days(days.symbol, day, day), error)
 
@@ -193,6 +193,6 @@ def _progress(context: dg.AssetExecutionContext, days: Days) -> Callable[[sf.Pro
         tenth = 10 * progress.done // progress.total if progress.total else 10
         if tenth > told:
             told = tenth
-            context.log.info(f"{days}: {progress.done:,} of {progress.total:,} candles")
+            context.log.info("%s: %d of %d candles", days, progress.done, progress.total)
 
     return tell

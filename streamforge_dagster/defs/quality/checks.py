@@ -5,11 +5,12 @@ materialized.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import dagster as dg
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 import streamforge_core as sf
 from streamforge_dagster.metadata import Facts, holes_table
@@ -23,6 +24,8 @@ from streamforge_dagster.partitions import (
 )
 from streamforge_dagster.resources import Candles
 
+Mask = npt.NDArray[np.bool_]
+
 _DAYS_AT_ONCE: Final = 31
 _NAMED: Final = 30
 
@@ -33,46 +36,38 @@ class _Rule(NamedTuple):
     Attributes:
         name: Of the check.
         description: What holds for rows that are right.
-        is_wrong: Table -> a mask, True where a row breaks the rule.
+        is_wrong: Table -> True where a row breaks the rule.
         blocking: Whether derived candles wait for it.
     """
 
     name: str
     description: str
-    is_wrong: Callable[[pa.Table], Any]
+    is_wrong: Callable[[pa.Table], Mask]
     blocking: bool = True
 
 
-def _breaks_ohlc(table: pa.Table) -> Any:
-    """A price outside its own candle, a negative volume, an end before its open."""
-    low, high = table["low"], table["high"]
-    broken = [
-        pc.greater(low, pc.min_element_wise(table["open"], table["close"])),
-        pc.less(high, pc.max_element_wise(table["open"], table["close"])),
-        pc.less_equal(low, 0),
-        pc.less(table["volume"], 0),
-        pc.less(table["end_ts"], table["open_ts"]),
-    ]
-    wrong = broken[0]
-    for each in broken[1:]:
-        wrong = pc.or_(wrong, each)
-    return pc.fill_null(wrong, fill_value=True)
+def _breaks_ohlc(table: pa.Table) -> Mask:
+    open_, high, low, close, volume = (
+        table[name].to_numpy() for name in ("open", "high", "low", "close", "volume")
+    )
+    holds = (low <= np.minimum(open_, close)) & (np.maximum(open_, close) <= high)
+    lasts = table["end_ts"].to_numpy() >= table["open_ts"].to_numpy()
+    # What is no number compares as False with everything, so it is caught here too.
+    return ~(holds & (low > 0) & (volume >= 0) & lasts)
 
 
-def _does_not_rise(table: pa.Table) -> Any:
-    """An open that is not above the one before it: a duplicate or a row out of order."""
-    step = pc.pairwise_diff(table["open_ts"].combine_chunks())
-    return pc.fill_null(pc.less_equal(step, 0), fill_value=False)
+def _does_not_rise(table: pa.Table) -> Mask:
+    opens = table["open_ts"].to_numpy()
+    return np.diff(opens, prepend=opens[:1] - 1) <= 0
 
 
-def _vwap_leaves_candle(table: pa.Table) -> Any:
-    """A mean price outside low..high: contracts or quote units taken for base units."""
-    mean = pc.divide(table["quote_volume"], table["volume"])
+def _vwap_leaves_candle(table: pa.Table) -> Mask:
+    low, high, volume, quotes = (
+        table[name].to_numpy() for name in ("low", "high", "volume", "quote_volume")
+    )
     # A venue rounds what it prints; a wrong unit is off by orders of magnitude.
-    below = pc.less(mean, pc.multiply(table["low"], 0.999))
-    above = pc.greater(mean, pc.multiply(table["high"], 1.001))
-    traded = pc.greater(table["volume"], 0)
-    return pc.fill_null(pc.and_(traded, pc.or_(below, above)), fill_value=False)
+    below, above = quotes < 0.999 * low * volume, quotes > 1.001 * high * volume
+    return (volume > 0) & (below | above)
 
 
 _RULES: Final = (
@@ -167,8 +162,8 @@ def _row_check(source: sf.SourceSettings, rule: _Rule) -> dg.AssetChecksDefiniti
         for days in _checked_days(context, key):
             table = candles.as_written(source.source, source.timeframe, days)
             checked += table.num_rows
-            bad = table.filter(rule.is_wrong(table))["open_ts"].to_pylist()
-            wrong += [(days.symbol, open_ts) for open_ts in bad]
+            bad = table["open_ts"].to_numpy()[rule.is_wrong(table)]
+            wrong += [(days.symbol, int(open_ts)) for open_ts in bad]
         keys = [partition_key(symbol, day_of(open_ts)) for symbol, open_ts in wrong]
         return dg.AssetCheckResult(
             passed=not wrong,

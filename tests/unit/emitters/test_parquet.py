@@ -1,4 +1,4 @@
-import os
+import itertools
 import subprocess
 import sys
 import threading
@@ -26,6 +26,7 @@ from streamforge_core.model.coverage import (
 from streamforge_core.model.gap import Evidence, Hole
 from streamforge_core.model.kline import Record, Series
 from streamforge_core.model.partition import coverage_path
+from streamforge_core.pipeline.transformer import Transformer
 from tests.support.builders import (
     MINUTE,
     SERIES,
@@ -37,6 +38,7 @@ from tests.support.builders import (
     a_table,
     ts,
 )
+from tests.support.full_disk import disk_refuses
 
 DAY = "source=Binance/symbol=BTCUSDT/timeframe=1m/period=2024-01-15/part-0.parquet"
 LOG = Path(coverage_path(SERIES))
@@ -120,7 +122,12 @@ def test_a_slash_in_a_symbol_is_escaped_in_the_path_and_kept_in_the_file(tmp_pat
 def test_a_batch_may_mix_series_and_days(tmp_path: Path) -> None:
     written(
         tmp_path,
-        [a_record(1_440), a_record(0, symbol="ETHUSDT"), a_record(0), a_record(1, timeframe="5m")],
+        [
+            a_record(1_440),
+            a_record(0, symbol="ETHUSDT"),
+            a_record(0),
+            Record.from_kline(a_candle(START, "5m")),
+        ],
     )
 
     assert sorted(files_in(tmp_path)) == [
@@ -187,14 +194,18 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Record], list[list[Record]]]:
     """Draw records, and the same ones shuffled, repeated and cut into batches."""
     rows = []
     for index in draw(st.sets(minutes, min_size=1, max_size=12)):
-        for seen in range(draw(st.integers(0, 2))):
-            rows.append(a_record(index, close=50.0 + seen, is_closed=False, seen_ts=seen))
-        for revision in range(draw(st.integers(1, 2))):
-            rows.append(a_record(index, close=60.0 + revision, revision=revision, seen_ts=revision))
-    again = draw(st.permutations(rows + draw(st.lists(st.sampled_from(rows), max_size=8))))
-    cuts = sorted(draw(st.sets(st.integers(0, len(again)), max_size=4)))
-    edges = [0, *cuts, len(again)]
-    return rows, [list(again[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+        rows += [
+            a_record(index, close=50.0 + seen, is_closed=False, seen_ts=seen)
+            for seen in range(draw(st.integers(0, 2)))
+        ]
+        rows += [
+            a_record(index, close=60.0 + again, revision=again, seen_ts=again)
+            for again in range(draw(st.integers(1, 2)))
+        ]
+    more = draw(st.permutations(rows + draw(st.lists(st.sampled_from(rows), max_size=8))))
+    cuts = sorted(draw(st.sets(st.integers(0, len(more)), max_size=4)))
+    edges = [0, *cuts, len(more)]
+    return rows, [list(more[a:b]) for a, b in itertools.pairwise(edges)]
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -333,10 +344,13 @@ def test_rows_from_before_the_transformer_have_nulls_in_its_columns(tmp_path: Pa
     assert values(tmp_path / DAY, "note") == [(None,), ("x",)]
 
 
+def noting(note: str) -> Transformer:
+    return lambda row: {**row, "note": note}
+
+
 def test_a_changed_own_field_alone_is_a_change(tmp_path: Path) -> None:
     for note in ("x", "y"):
-        emitter = ParquetEmitter(tmp_path)
-        with emitter.preceded_by(lambda row, note=note: {**row, "note": note}), emitter:
+        with ParquetEmitter(tmp_path).set_transformer(noting(note)) as emitter:
             emitter.emit(a_minute(0))
 
     assert values(tmp_path / DAY, "note") == [("y",)]
@@ -438,7 +452,7 @@ def test_a_parquet_file_of_someone_else_is_damage_too(tmp_path: Path) -> None:
     [(28, "No space left.*Free some"), (13, "No right to write.*Give this user")],
 )
 def test_a_full_or_forbidden_disk_says_what_to_do_and_the_rows_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, advice: str
+    tmp_path: Path, error: int, advice: str
 ) -> None:
     written(tmp_path, [a_record(0)])
     before = files_in(tmp_path)
@@ -446,8 +460,7 @@ def test_a_full_or_forbidden_disk_says_what_to_do_and_the_rows_wait(
     emitter.connect()
     emitter.emit(a_minute(1))
 
-    with monkeypatch.context() as patched, pytest.raises(StorageFull, match=advice):
-        patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(error, "refused")))
+    with disk_refuses(error), pytest.raises(StorageFull, match=advice):
         emitter.flush()
 
     assert files_in(tmp_path) == before
@@ -456,13 +469,10 @@ def test_a_full_or_forbidden_disk_says_what_to_do_and_the_rows_wait(
     assert values(tmp_path / DAY, "open_ts") == [(START,), (START + MINUTE,)]
 
 
-def test_any_other_refusal_of_the_disk_is_an_emitter_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_other_refusal_of_the_disk_is_an_emitter_error(tmp_path: Path) -> None:
     with ParquetEmitter(tmp_path) as emitter:
         emitter.emit(a_minute(0))
-        with monkeypatch.context() as patched, pytest.raises(EmitterError, match="be written"):
-            patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        with disk_refuses(5), pytest.raises(EmitterError, match="could not be written"):
             emitter.flush()
 
 
@@ -487,7 +497,7 @@ print(emitter.flush().acked)
 
 
 def test_a_disk_that_is_really_full_leaves_no_half_file(tmp_path: Path) -> None:
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, "-c", LIMITED_WRITER, str(tmp_path)],
         capture_output=True,
         text=True,
@@ -516,7 +526,7 @@ with ParquetEmitter(sys.argv[1]) as emitter:
 
 def test_killing_the_writer_leaves_whole_files_only(tmp_path: Path) -> None:
     for delay_s in (0.0, 0.011, 0.023):
-        with subprocess.Popen(
+        with subprocess.Popen(  # noqa: S603 - our own script
             [sys.executable, "-c", ENDLESS_WRITER, str(tmp_path)], stdout=subprocess.PIPE
         ) as writer:
             assert writer.stdout is not None
@@ -649,15 +659,12 @@ def test_a_damaged_log_is_named(tmp_path: Path) -> None:
             emitter.missing(SERIES, START, START + MINUTE)
 
 
-def test_a_full_disk_leaves_the_log_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_log_as_it_was(tmp_path: Path) -> None:
     with ParquetEmitter(tmp_path) as emitter:
         emitter.record_holes(SERIES, [outage(1)])
         before = (tmp_path / LOG).read_bytes()
 
-        with monkeypatch.context() as patched, pytest.raises(StorageFull):
-            patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+        with disk_refuses(28), pytest.raises(StorageFull):
             emitter.record_holes(SERIES, [HoleEntry(a_hole(5, 5))])
 
     assert (tmp_path / LOG).read_bytes() == before
