@@ -115,8 +115,8 @@ def thinned(table: pa.Table, *, every_minutes: int = 30_000, gap_minutes: int = 
         table = table.set_column(index, table.schema.field(index), pa.array(values))
     vwap = pa.array(table.column("vwap").to_numpy(), mask=quiet)
     table = table.set_column(table.column_names.index("vwap"), "vwap", vwap)
-    kept = rows[rows % every_minutes < every_minutes - gap_minutes]
-    return table.take(pa.array(kept)).combine_chunks()
+    kept = rows % every_minutes < every_minutes - gap_minutes
+    return table.filter(pa.array(kept)).combine_chunks()
 
 
 def kline_frames(count: int, *, closed_every: int = 20) -> list[bytes]:
@@ -157,10 +157,10 @@ def rest_page(rows: int) -> bytes:
     return f"[{','.join(parts)}]".encode()
 
 
-def write_months(folder: Path, years: int) -> None:
+def write_months(folder: Path, count: int) -> None:
     """Write monthly archives and their checksums from `FIRST_MONTH_MS` on, named as Binance's."""
     start_ms = FIRST_MONTH_MS
-    for _ in range(12 * years):
+    for _ in range(count):
         after_ms = next_open(start_ms, "1M")
         name = f"{SYMBOL}-1m-{iso(start_ms)[:7]}"
         content = archive_zip(name, archive_csv(start_ms, (after_ms - start_ms) // DAY_MS), level=1)

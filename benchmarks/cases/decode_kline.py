@@ -33,11 +33,7 @@ def build(setting: Setting) -> Case:
         facts=f"{FRAMES} different frames of {size:.0f} bytes on average, {days()[0]}; one at a "
         "time, as bytes. Outcome: times, prices and volume of all",
         contenders=[_contender(frames, *way) for way in _ways()],
-        goals=[
-            Goal.within("StreamForge -> Record", "msgspec typed Struct", 1.3),
-            Goal.faster("StreamForge -> Kline", "json + Kline(**)", 2.5),
-            Goal.faster("StreamForge -> Kline", "msgspec + Kline(**)", 2.5),
-        ],
+        goals=[Goal.within("StreamForge -> Record", "msgspec typed Struct", 1.3)],
     )
 
 

@@ -6,10 +6,10 @@ import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import duckdb
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]  # it ships no types
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +31,8 @@ _ALL: Final = ("1m", *TIMEFRAMES)
 _SOURCE: Final = SPOT.source
 _READ: Final = list(ARCHIVE_COLUMNS[:9])
 _TEXTS: Final = ["source", "symbol", "timeframe"]
+
+Codec = Literal["zstd", "snappy"]
 
 Way = Callable[[bytes, Path], None]
 """Takes the zip and an empty folder, in which it writes one file a timeframe."""
@@ -108,7 +110,7 @@ def _decoded(content: bytes) -> dict[str, pa.Table]:
     return {"1m": base, **rollup(base, TIMEFRAMES)}
 
 
-def _write_ours(content: bytes, folder: Path, *, codec: str) -> None:
+def _write_ours(content: bytes, folder: Path, *, codec: Codec) -> None:
     for timeframe, table in _decoded(content).items():
         pq.write_table(
             table,
@@ -125,7 +127,7 @@ def _write_store(content: bytes, folder: Path) -> None:
             emitter.emit_batch(table)
 
 
-def _write_pandas(content: bytes, folder: Path, *, codec: str, is_complete: bool = True) -> None:
+def _write_pandas(content: bytes, folder: Path, *, codec: Codec, is_complete: bool = True) -> None:
     frame = pd.read_csv(
         io.BytesIO(content),
         compression="zip",

@@ -399,6 +399,7 @@ def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 def _conformed(table: pa.Table) -> pa.Table:
     """Return the columns of `RECORD_SCHEMA`, then those of a transformer."""
+    table.select(list(IDENTITY))  # a file without them is not ours: KeyError
     records = as_records(table)
     for field in table.schema:
         if field.name not in RECORD_SCHEMA.names:
@@ -441,10 +442,10 @@ def _append(path: Path, lines: bytes) -> None:
         try:
             file.write(lines)
             file.flush()
+            os.fsync(file.fileno())
         except OSError:
             os.truncate(path, whole)
             raise
-        os.fsync(file.fileno())
     if is_new:
         _sync_folder(path.parent)
 

@@ -280,4 +280,4 @@ def _closed(rows: pa.Table) -> Flags | None:
     column = rows.column("is_closed").cast(pa.bool_())
     if all(chunk.false_count == 0 for chunk in column.chunks):
         return None
-    return cast(Flags, column.fill_null(value=True).to_numpy())
+    return cast(Flags, column.fill_null(pa.scalar(value=True)).to_numpy())

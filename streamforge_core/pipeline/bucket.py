@@ -195,7 +195,7 @@ class Bucket:
         quote = quotes.to_float(self.quote)
         knows_quote = flags & (QUOTE_TOLD | QUOTE_MISSING) == QUOTE_TOLD
         vwap = None
-        if traded and not flags & PRICE_MISSING:
+        if traded and self.volume and not flags & PRICE_MISSING:
             weight = quote
             if self.products:  # the float nearest to their sum, as `math.fsum` gives it
                 weight += self.products / (1 << _FLOAT_BITS)

@@ -1,15 +1,12 @@
 """One timeframe of a live aggregation: the buckets in the making, and which were finished."""
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from streamforge_core.model.kline import Series
-from streamforge_core.model.timeframe import LENGTH_MS, end_of, next_open, open_of
+from streamforge_core.model.timeframe import LENGTH_MS, end_of, open_of
 from streamforge_core.pipeline.bucket import Bucket
 from streamforge_core.pipeline.cascade import Step
-
-# Runs of finished buckets that are told apart; beyond, the two oldest become one.
-_RUNS = 512
+from streamforge_core.pipeline.runs import Runs
 
 
 class Level:
@@ -32,8 +29,7 @@ class Level:
         self.part_length = part_length
         self.current: Bucket | None = None
         self.older: dict[int, Bucket] = {}
-        # First and last open of each run of finished buckets, ascending.
-        self._done: list[int] = []
+        self._done = Runs(series.timeframe)
 
     def holding(self, ts: int) -> Bucket | None:
         """Return the bucket that contains an instant, begun if need be; None if it is finished."""
@@ -42,7 +38,7 @@ class Level:
             return current
         open_ts = open_of(ts, self.series.timeframe)
         bucket = self.older.get(open_ts)
-        if bucket is None and not self._is_done(open_ts):
+        if bucket is None and open_ts not in self._done:
             bucket = self._begin(open_ts)
         return bucket
 
@@ -76,7 +72,7 @@ class Level:
             self.current = None
         else:
             del self.older[bucket.open_ts]
-        self._mark_done(bucket.open_ts)
+        self._done.add(bucket.open_ts)
 
     def end_of(self, ts: int) -> int:
         """Return the last millisecond of the bucket that contains an instant."""
@@ -94,30 +90,6 @@ class Level:
         for parent in self.parents:
             parent.holding(open_ts)
         return bucket
-
-    def _is_done(self, open_ts: int) -> bool:
-        position = bisect_right(self._done, open_ts)
-        return position % 2 == 1 or (position > 0 and self._done[position - 1] == open_ts)
-
-    def _mark_done(self, open_ts: int) -> None:
-        done = self._done
-        if done and next_open(done[-1], self.series.timeframe) == open_ts:
-            done[-1] = open_ts
-            return
-        position = bisect_left(done, open_ts)
-        done[position:position] = [open_ts, open_ts]
-        self._join(position)
-        if len(done) > 2 * _RUNS:
-            del done[1:3]
-
-    def _join(self, position: int) -> None:
-        """Make one run of the one that starts at a position and those that touch it."""
-        done, timeframe = self._done, self.series.timeframe
-        behind = position + 2
-        if behind < len(done) and next_open(done[behind - 1], timeframe) == done[behind]:
-            del done[behind - 1 : behind + 1]
-        if position and next_open(done[position - 1], timeframe) == done[position]:
-            del done[position - 1 : position + 1]
 
 
 def levels_of(series: Series, steps: tuple[Step, ...]) -> list[Level]:

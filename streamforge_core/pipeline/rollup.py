@@ -189,16 +189,17 @@ def _vwaps(
     base: BaseRows, rows: Rows, target: str, volume: Floats, quote: Floats | None
 ) -> pa.Array:
     """Return quote / volume where the quote is known, else the mean weighted by volume."""
-    if quote is not None and rows.untraded is None and rows.quote.missing is None:
+    # Dust beyond the decimals that are summed can leave a traded candle without volume.
+    known = volume > 0
+    if quote is not None and rows.quote.missing is None and known.all():
         return pa.array(quote / volume)
     weights = np.zeros(len(volume)) if quote is None else quote.copy()
-    traded = np.ones(len(volume), np.bool_) if rows.untraded is None else ~rows.untraded
-    known = traded.copy()
     if rows.quote.missing is not None:
         (unknown,) = np.nonzero(rows.quote.missing)
         starts = np.searchsorted(base.opens, rows.opens[unknown])
         stops = np.searchsorted(base.opens, ends_of(rows.opens[unknown], target), side="right")
-        products, known[unknown] = base.products_between(starts, stops)
+        products, told = base.products_between(starts, stops)
         weights[unknown] += products
+        known[unknown] &= told
     means = np.divide(weights, volume, out=np.zeros(len(volume)), where=known)
     return pa.array(means, mask=~known)

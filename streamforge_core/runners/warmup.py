@@ -71,22 +71,23 @@ class WarmHistory:
         """Return the closed candles that come before the first live one, or before now.
 
         They start at 00:00 UTC today or, if that is earlier, where the largest running bucket
-        opens. The forming candle is refused by rule: what opens before the first live candle has
-        ended, what opens at it or later has not.
+        opens. The forming candle is refused by the exchange's own clock, as REST tells it: REST
+        lags the socket, so that a live candle does not prove its row of the one before final.
 
         Raises:
             TransportError: REST could not be asked.
             ExchangeError: It refused, or answered nonsense.
         """
         fetcher = self._fetcher(wanted.series)
+        now_ms = fetcher.exchange_now()
         live_ms = wanted.first_live_ms
-        now_ms = fetcher.exchange_now() if live_ms is None else live_ms
-        first_ms = warm_from(now_ms, wanted.targets)
+        until_ms = now_ms if live_ms is None else live_ms
+        first_ms = warm_from(until_ms, wanted.targets)
         if wanted.after_ms is not None:
             first_ms = max(first_ms, wanted.after_ms + 1)
-        if first_ms >= now_ms:
+        if first_ms >= until_ms:
             return Warmed()
-        table = fetcher.pages(first_ms, now_ms - 1, now_ms=now_ms)
+        table = fetcher.pages(first_ms, until_ms - 1, now_ms=now_ms)
         records = list(table_to_records(seen(table, "rest", now_ms=now_ms)))
         end_ms = next_open(records[-1].open_ts, wanted.series.timeframe) if records else first_ms
         return Warmed(records, is_whole=live_ms is None or end_ms >= live_ms)

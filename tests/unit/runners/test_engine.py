@@ -23,10 +23,18 @@ ETHER = Series("Binance", "ETHUSDT", "1m")
 
 
 def past(*indices: int, symbol: str = "BTCUSDT") -> list[Record]:
-    """Return closed minutes by REST, counted from the start of 2025."""
+    """Return closed minutes by REST, counted from the start of 2025, as the socket tells them."""
     return [
         Record.from_kline(
-            a_candle(NEW_YEAR_2025 + index * MINUTE, symbol=symbol, volume=2.0), provenance="rest"
+            a_candle(
+                NEW_YEAR_2025 + index * MINUTE,
+                symbol=symbol,
+                volume=2.0,
+                quote_volume=200.0,
+                vwap=100.0,
+                n_trades=3,
+            ),
+            provenance="rest",
         )
         for index in indices
     ]

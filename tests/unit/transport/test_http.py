@@ -18,7 +18,7 @@ MINUTE_START = 1_800_000_000_000
 """The scripted clock's start, a whole minute."""
 
 USED = "X-Used"
-SECRET = "s3cret"
+HIDDEN = "s3cret"
 OK = Reply()
 
 
@@ -151,14 +151,14 @@ def test_credentials_in_a_url_reach_no_message(
     patience = Patience(attempts=2)
     with ScriptedWeb(trouble) as web, a_client(patience=patience) as client:
         with pytest.raises((ServerFailure, ConnectionLost, RateLimited)) as failure:
-            client.get(f"http://user:{SECRET}@{web.host}/a")
+            client.get(f"http://user:{HIDDEN}@{web.host}/a")
         with pytest.raises(ConnectionLost) as invalid:
-            client.get(f"http://user:{SECRET}@:1/a")
+            client.get(f"http://user:{HIDDEN}@:1/a")
 
     told = [*caplog.messages]
     for error in (failure.value, invalid.value):
         told += traceback.format_exception(error)
-    assert SECRET not in "\n".join(told)
+    assert HIDDEN not in "\n".join(told)
     assert f"GET http://{web.host}/a" in str(failure.value)
 
 
@@ -168,9 +168,9 @@ def test_credentials_do_not_show_when_a_body_is_too_long() -> None:
         a_client() as client,
         pytest.raises(MalformedMessage) as failure,
     ):
-        client.get(f"http://user:{SECRET}@{web.host}/a", max_bytes=1)
+        client.get(f"http://user:{HIDDEN}@{web.host}/a", max_bytes=1)
 
-    assert SECRET not in str(failure.value)
+    assert HIDDEN not in str(failure.value)
 
 
 # --- Limits ---
