@@ -5,6 +5,7 @@ PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
+export DAGSTER_DISABLE_TELEMETRY := 1
 export PYTHONWARNINGS := default
 
 .PHONY: help setup demo dev test check bench e2e lock format clean
@@ -25,10 +26,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 demo: setup  ## Simulated exchange, Dagster UI, a first backfill: open http://127.0.0.1:3000
-	@$(BIN)/python -m streamforge_dagster.demo --port $(PORT)
+	@$(BIN)/python -m streamforge_dagster.demo --stop-with-parent --port $(PORT)
 
 dev: setup  ## The same UI against the real exchanges
-	@$(BIN)/python -m streamforge_dagster.demo --port $(PORT) --real
+	@$(BIN)/python -m streamforge_dagster.demo --stop-with-parent --port $(PORT) --real
 
 test: setup  ## All tests but the slow ones (`make e2e`)
 	@$(BIN)/python -m pytest -n 2 -m "not e2e" --cov --cov-report=term:skip-covered $(ARGS)

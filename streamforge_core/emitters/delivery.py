@@ -400,8 +400,14 @@ class _Worker:
         loop = asyncio.get_running_loop()
         start_s = loop.time()
         report = await self.flush(deadline_s)
+        if self._rows:
+            self._fail(
+                EmitterError(
+                    f"{self.emitter.name}: {self._rows} rows are left after {deadline_s} s."
+                )
+            )
         spent_s = loop.time() - start_s
-        await self.stop(None if deadline_s is None else max(0.0, deadline_s - spent_s))
+        await self.stop(None if deadline_s is None else max(deadline_s - spent_s, deadline_s / 10))
         return report
 
     async def stop(self, deadline_s: float | None) -> None:
@@ -417,10 +423,7 @@ class _Worker:
             async with asyncio.timeout(deadline_s):
                 await self.call(self.emitter.release)
         except TimeoutError:
-            rows = self._rows + self._lost
-            self._fail(
-                EmitterError(f"{self.emitter.name} did not close in time; {rows} rows are left.")
-            )
+            self._fail(EmitterError(f"{self.emitter.name} did not close in time."))
         except Exception as error:  # noqa: BLE001 - reported with the other failures
             self._fail(error)
 

@@ -108,10 +108,12 @@ class Aggregator:
         self._last_ts = self._next_interval = NEVER
         self._out: list[Folded] = []
 
-    def fold(self, record: Record) -> list[Folded]:
+    def fold(self, record: Record, *, fills: bool = True) -> list[Folded]:
         """Take one base record; return what it completes.
 
-        A record that is not closed is folded too, but its bucket then never completes.
+        Args:
+            record: If it is not closed it is folded too, but its bucket then never completes.
+            fills: False if another record of the same interval follows (candles off the grid).
         """
         ts = record.open_ts
         # No base is longer than a day, so none has an anchor of its own.
@@ -133,7 +135,8 @@ class Aggregator:
                 bucket.flags |= TAINTED
                 continue
             bucket.add(record, volume, quote)
-            bucket.filled |= bit
+            if fills:
+                bucket.filled |= bit
             if not record.is_closed:
                 bucket.full = -1
             if bucket.filled == bucket.full:
@@ -358,37 +361,46 @@ def _aggregate(
                 emit_incomplete=emit_incomplete,
                 max_waiting=sys.maxsize,
             )
-            inputs[series] = _Input(aggregator, kline.source)
+            inputs[series] = _Input(aggregator, kline)
         yield from inputs[series].take(kline)
     for source in inputs.values():
         yield from source.end()
 
 
 class _Input:
-    """One series on its way through `aggregate`; the newest candle is held back."""
+    """One series on its way through `aggregate`; the rows of the newest interval are held back."""
 
-    def __init__(self, aggregator: Aggregator, source: str | None) -> None:
+    def __init__(self, aggregator: Aggregator, kline: Kline) -> None:
         self._aggregator = aggregator
-        self._source = source
-        self._held: Record | None = None
+        self._source = kline.source
+        self._length = LENGTH_MS[kline.timeframe]
+        self._held: list[Record] = []
 
     def take(self, kline: Kline) -> list[Kline]:
         record, held = Record.from_kline(kline), self._held
         record.is_closed = kline.is_closed is not False
-        if held is None or record.open_ts > held.open_ts:
-            self._held = record
-            return self._folded(held)
-        if record.open_ts < held.open_ts:
-            return self._folded(record)
-        if record.is_closed or not held.is_closed:
-            self._held = record
-        return []
+        if held and record.open_ts < held[-1].open_ts:
+            return self._klines(self._aggregator.fold(record))
+        if held and record.open_ts == held[-1].open_ts:
+            if record.is_closed or not held[-1].is_closed:
+                held[-1] = record
+            return []
+        interval = record.open_ts // self._length
+        if held and held[-1].open_ts // self._length == interval:
+            held.append(record)
+            return []
+        klines = self._release()
+        self._held = [record]
+        return klines
 
     def end(self) -> list[Kline]:
-        return self._folded(self._held) + self._klines(self._aggregator.flush())
+        return self._release() + self._klines(self._aggregator.flush())
 
-    def _folded(self, record: Record | None) -> list[Kline]:
-        return [] if record is None else self._klines(self._aggregator.fold(record))
+    def _release(self) -> list[Kline]:
+        klines = []
+        for left, record in zip(range(len(self._held) - 1, -1, -1), self._held, strict=True):
+            klines += self._klines(self._aggregator.fold(record, fills=not left))
+        return klines
 
     def _klines(self, folded: Iterable[Folded]) -> list[Kline]:
         klines = []

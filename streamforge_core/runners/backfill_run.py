@@ -125,14 +125,15 @@ class BackfillRun:
     Args:
         job: What to do.
         stop: Set by another thread to end soon.
+        http: What performs its requests; by default one with the venue's request budget.
     """
 
-    def __init__(self, job: Job, stop: threading.Event) -> None:
+    def __init__(self, job: Job, stop: threading.Event, *, http: HttpClient | None = None) -> None:
         self._job = job
         self._stop = stop
         self._tally = _Tally()
         budget = RateBudget(job.weight_per_minute, job.used_weight_header, clock=job.clock)
-        self._http = HttpClient(clock=job.clock, budget=budget, stop=stop)
+        self._http = http or HttpClient(clock=job.clock, budget=budget, stop=stop)
         self._fetcher = Fetcher(
             job.history,
             job.series.symbol,
@@ -183,7 +184,7 @@ class BackfillRun:
             self._record(judge.finish(), emitters)
         return self._report(span)
 
-    def klines(self, batch_size: int) -> Iterator[list[Kline]]:
+    def klines(self, batch_size: int) -> Generator[list[Kline], None, None]:
         """Yield every closed candle of the range in lists of at most `batch_size`.
 
         Raises:

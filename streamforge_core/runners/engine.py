@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from streamforge_core.errors import (
     ExchangeError,
     MalformedMessage,
-    StreamForgeError,
     TransportError,
     UnknownSymbol,
 )
@@ -207,8 +206,9 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 for line in self._lines:
                     group.create_task(line.socket.run())
-                for series in self._series.values() if self._history else ():
-                    group.create_task(self._warm_up(series))
+                if self._history:
+                    for series in self._series.values():
+                        group.create_task(self._warm_up(series, self._history))
         except ExceptionGroup as errors:
             self.outbox.close(errors.exceptions[0])
 
@@ -274,7 +274,7 @@ class Engine:
         if not any(line.subscriptions.wanted for line in self._lines):
             raise list(self._lines[-1].subscriptions.refused.values())[-1]
 
-    async def _warm_up(self, series: Series) -> None:
+    async def _warm_up(self, series: Series, history: "WarmHistory") -> None:
         """Load the past of one series, then release it and the live candles held, in order."""
         held = self._held[series.symbol, series.timeframe]
         await self._connected.wait()
@@ -282,7 +282,7 @@ class Engine:
         warmed: list[Record] = []
         try:
             async with self._warm_slots:
-                warmed = (await self._load(series, held)).records
+                warmed = (await self._load(series, held, history)).records
         except UnknownSymbol as error:
             self._refuse(series, error)
         except (TransportError, ExchangeError) as error:
@@ -305,12 +305,9 @@ class Engine:
             arrived.cancel()
             timer.cancel()
 
-    async def _load(self, series: Series, held: Held) -> "Warmed":
+    async def _load(self, series: Series, held: Held, history: "WarmHistory") -> "Warmed":
         from streamforge_core.runners.warmup import Wanted
 
-        history = self._history
-        if history is None:  # pragma: no cover - only series with a history are warmed
-            raise StreamForgeError("There is no history to load.")
         wanted = Wanted(
             series,
             tuple(self._flow.targets[series]),
@@ -327,7 +324,6 @@ class Engine:
 
     def _refuse(self, series: Series, error: ExchangeError) -> None:
         subscription = Subscription(series.symbol, series.timeframe)
-        for line in self._lines:
-            if subscription in line.subscriptions.wanted:
-                line.subscriptions.refuse(subscription, error)
+        line = next(one for one in self._lines if subscription in one.subscriptions.wanted)
+        line.subscriptions.refuse(subscription, error)
         self.check_refusals()

@@ -117,7 +117,7 @@ def _real_place() -> Place:
     environment = root / ".env"
     if not environment.exists():
         # So that a plain `dagster dev` finds the same instance afterwards.
-        environment.write_text(f"DAGSTER_HOME={root}\n")
+        environment.write_text(f"DAGSTER_HOME={root}\nDAGSTER_DISABLE_TELEMETRY=1\n")
     return Place(root=root, home=root, store=None, cwd=root)
 
 
@@ -164,6 +164,7 @@ def _environment(place: Place) -> dict[str, str]:
         "DAGSTER_HOME": str(place.home),
         "STREAMFORGE_SETTINGS": os.environ.get("STREAMFORGE_SETTINGS")
         or str(place.root / "streamforge.yaml"),
+        "DAGSTER_DISABLE_TELEMETRY": "1",  # the setting alone leaves two empty folders in the home
         "PYTHONUNBUFFERED": "1",
     }
     if place.store:
@@ -174,7 +175,7 @@ def _environment(place: Place) -> dict[str, str]:
 def _dagster(
     name: str, command: list[str], place: Place, environment: Mapping[str, str]
 ) -> Child:
-    log = _logs(place) / f"{command[0]}.log"
+    log = _logs(place) / f"{command[-1] if command[0] == 'instance' else command[0]}.log"
     return Child(
         name, ["-m", "dagster", *command], cwd=place.cwd, environment=environment, log=log
     )

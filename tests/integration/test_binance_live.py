@@ -165,6 +165,22 @@ async def test_history_can_be_loaded_before_the_run_and_is_not_loaded_again(
     assert_as_printed(exchange, klines)
 
 
+async def test_history_loaded_before_the_run_is_emitted_when_asked_for(
+    exchange: SimulatedBinance,
+) -> None:
+    emitter = RecordingEmitter()
+    runner = a_runner(exchange, "BTCUSDT", emit_warmup=True).register_emitter(emitter)
+
+    loaded = await runner.warmup_run()
+
+    minutes = [k.open_ts for k in emitter.klines if k.timeframe == "1m"]
+    midnight = at("2024-01-02")
+    assert minutes == [midnight + index * MINUTE for index in range(loaded)]
+    assert [k.open_ts for k in emitter.klines if k.timeframe == "15m"] == [midnight]
+    assert emitter.calls[-1] == "close"
+    assert_as_printed(exchange, emitter.klines)
+
+
 async def test_a_symbol_the_exchange_does_not_list_is_an_error_with_a_warm_start(
     exchange: SimulatedBinance,
 ) -> None:

@@ -53,7 +53,8 @@ def _breaks_ohlc(table: pa.Table) -> Mask:
     holds = (low <= np.minimum(open_, close)) & (np.maximum(open_, close) <= high)
     lasts = table["end_ts"].to_numpy() >= table["open_ts"].to_numpy()
     # What is no number compares as False with everything, so it is caught here too.
-    return np.logical_not(holds & (low > 0) & (volume >= 0) & lasts)
+    broken: Mask = ~(holds & (low > 0) & (volume >= 0) & lasts)
+    return broken
 
 
 def _does_not_rise(table: pa.Table) -> Mask:
@@ -67,7 +68,8 @@ def _vwap_leaves_candle(table: pa.Table) -> Mask:
     )
     # A venue rounds what it prints; a wrong unit is off by orders of magnitude.
     below, above = quotes < 0.999 * low * volume, quotes > 1.001 * high * volume
-    return np.logical_and(volume > 0, below | above)
+    outside: Mask = (volume > 0) & (below | above)
+    return outside
 
 
 _RULES: Final = (

@@ -112,4 +112,6 @@ def test_columns_one_by_one_and_by_hand_give_the_same_candles(data: st.DataObjec
 
 
 def _without_repeats(klines: list[Kline]) -> list[Kline]:
-    return list({kline.open_ts: kline for kline in klines}.values())
+    """Keep of several with one open the last closed one, so that their order has no meaning."""
+    ranked = sorted(klines, key=lambda kline: kline.is_closed is not False)
+    return list({kline.open_ts: kline for kline in ranked}.values())

@@ -31,7 +31,7 @@ from streamforge_core.runners.fetching import (
 from streamforge_core.transport.http import Answer
 from tests.support.builders import MINUTE, START, a_minute, a_table, minutes_between, ts
 from tests.support.scripted_web import ScriptedClock
-from tests.support.tiny_binance import HTML, NOT_FOUND, UNKNOWN, TinyBinance, Trouble
+from tests.support.tiny_binance import HTML, UNKNOWN, TinyBinance, Trouble
 
 DAY = 86_400_000
 HOUR = 3_600_000
@@ -477,8 +477,7 @@ def test_a_stopped_fetch_says_what_it_left_open() -> None:
     assert isinstance(fetched.failure, TransportError)
     assert opens(fetched.table) == A_DAY[:1_000]
     assert fetched.unfetched == [(A_DAY[1000], A_DAY[-1], 440)]
-    assert http.asked[0] == "file 2024-01-15.zip"
-    assert NOT_FOUND.status == 404
+    assert http.asked == ["file 2024-01-15.zip", f"rest {START}..{START + DAY - 1} of 1000"]
 
 
 # --- Columns ---

@@ -12,7 +12,7 @@ from streamforge_core.model.coverage import ArchiveEntry, BoundsEntry, Entry, Ho
 from streamforge_core.model.gap import Evidence, Hole
 from streamforge_core.runners.fetching import Absent, Fetched, Window
 from streamforge_core.runners.holes import ARCHIVE_PATIENCE_MS, HoleJudge
-from tests.support.builders import MINUTE, START, a_minute, a_table
+from tests.support.builders import MINUTE, START, a_candle, a_minute, a_table
 
 DAY = 86_400_000
 NOW = START + 30 * DAY
@@ -203,9 +203,7 @@ def test_two_holes_that_do_not_touch_are_two() -> None:
 def test_a_candle_off_the_grid_touches_the_interval_after_its_own() -> None:
     exchange = Exchange()
     odd = a_window([0])
-    odd.table = as_records(
-        a_table([a_minute(0, open_ts=at(0) + 28_000), a_minute(3, open_ts=at(3) + 28_000)])
-    )
+    odd.table = as_records(a_table([a_candle(at(0) + 28_000), a_candle(at(3) + 28_000)]))
     odd.absent = [absent(1, 2)]
 
     assert outages(exchange.judge().judge(odd)) == [(1, 2, 2)]

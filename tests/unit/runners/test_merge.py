@@ -46,6 +46,22 @@ async def test_every_candle_of_every_stream_comes_and_the_end_with_the_last() ->
     assert len(klines) == 5
 
 
+async def test_any_asynchronous_iterator_can_be_merged() -> None:
+    class Twice:
+        def __init__(self) -> None:
+            self._left = [a_minute(1), a_minute(0)]
+
+        def __aiter__(self) -> "Twice":
+            return self
+
+        async def __anext__(self) -> Kline:
+            if not self._left:
+                raise StopAsyncIteration
+            return self._left.pop()
+
+    assert [kline async for kline in merge_streams(Twice())] == [a_minute(0), a_minute(1)]
+
+
 async def test_nothing_merged_ends_at_once() -> None:
     assert [kline async for kline in merge_streams()] == []
 

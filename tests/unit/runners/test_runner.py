@@ -3,13 +3,16 @@ import logging
 import subprocess
 import sys
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from streamforge_core import logs
 from streamforge_core.errors import ConfigError, EmitterError, RequestRefused
+from streamforge_core.exchanges.binance.constants import SPOT
 from streamforge_core.model.data_input import DataInput
+from streamforge_core.model.exchange import Market
 from streamforge_core.model.kline import Kline
 from streamforge_core.runners.bindings import BinanceRunner
 from tests.support.binance_frames import NEW_YEAR_2025
@@ -493,6 +496,23 @@ def test_the_default_and_spot_are_one_market() -> None:
     spot = DataInput("kline", ["ETHUSDT"], "1m", market_type="SPOT")
 
     BinanceRunner([an_input(), spot], market_type="SPOT")
+
+
+def test_one_runner_streams_one_market() -> None:
+    other = replace(SPOT, name="OTHER", source="Binance-OTHER")
+
+    class TwoMarkets(BinanceRunner):
+        @staticmethod
+        def market_of(market_type: str) -> Market:
+            return {"DEFAULT": SPOT, "SPOT": SPOT, "OTHER": other}[market_type]
+
+    elsewhere = DataInput("kline", ["ETHUSDT"], "1m", market_type="OTHER")
+
+    TwoMarkets([an_input(), an_input("ETHUSDT")], market_type="OTHER")
+    with pytest.raises(ConfigError, match="One runner streams one market, not OTHER, SPOT"):
+        TwoMarkets([an_input(), elsewhere])
+    with pytest.raises(ConfigError, match="One runner streams one market, not OTHER, SPOT"):
+        TwoMarkets(elsewhere, market_type="SPOT")
 
 
 def test_an_endpoint_with_a_path_is_refused() -> None:

@@ -8,6 +8,7 @@ from streamforge_core.emitters.csv_file import CSVEmitter
 from streamforge_core.errors import ConfigError
 from streamforge_core.model.settings import EmitterSettings
 from streamforge_core.runners.backfill_bindings import BinanceBackfilling
+from streamforge_core.runners.bindings import BinanceRunner
 from streamforge_core.runners.venues import backfilling_for, make_emitter, runner_for
 
 
@@ -19,8 +20,6 @@ def test_a_source_finds_its_backfiller_with_the_market_bound() -> None:
 
 
 def test_a_source_finds_its_runner() -> None:
-    from streamforge_core.runners.bindings import BinanceRunner
-
     assert type(runner_for("Binance")()) is BinanceRunner
 
 

@@ -1,0 +1,73 @@
+"""Backfills against a simulated exchange, in this process or in one of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from streamforge_core.emitters.base import Emitter
+from streamforge_core.emitters.parquet import ParquetEmitter
+from streamforge_core.runners.backfill_bindings import BinanceBackfilling
+from streamforge_core.runners.backfill_run import BackfillReport
+from streamforge_core.simulator.binance import SimulatedBinance
+from streamforge_core.store.reader import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+BTC_1M = {"source": "Binance", "symbol": "BTCUSDT", "timeframe": "1m"}
+
+
+def a_backfiller(exchange: SimulatedBinance, *args: Any, **options: Any) -> BinanceBackfilling:  # noqa: ANN401 - passed on
+    """Return a backfiller of an exchange and its clock; symbol and timeframe have defaults."""
+    if len(args) < 3:
+        args = ("BTCUSDT", "1m", *args)
+    options.setdefault("clock", exchange.clock)
+    endpoints = {"REST": exchange.url, "ARCHIVE": exchange.url}
+    return BinanceBackfilling(*args, endpoints=endpoints, **options)
+
+
+def backfill(
+    exchange: SimulatedBinance,
+    *args: Any,  # noqa: ANN401 - passed on
+    into: Emitter | Path,
+    **options: Any,  # noqa: ANN401 - likewise
+) -> BackfillReport:
+    """Run a backfill into an emitter, or into the Parquet store at a path."""
+    emitter = ParquetEmitter(into) if isinstance(into, Path) else into
+    return a_backfiller(exchange, *args, **options).register_emitter(emitter).run()
+
+
+def asked_files(exchange: SimulatedBinance) -> list[str]:
+    """Return what was asked of the archive, checksums left out: "2024-01-15", sorted."""
+    paths = [request.path for request in exchange.requests.to(r"\.zip$")]
+    return sorted(path.removesuffix(".zip").rpartition("-1m-")[2] for path in paths)
+
+
+def pages(exchange: SimulatedBinance) -> list[dict[str, str]]:
+    """Return the parameters of every REST request for candles."""
+    return [request.parameters for request in exchange.requests.to("/klines$")]
+
+
+def parquet_files(store: Path) -> dict[str, bytes]:
+    """Return every partition file of a store, by its path in it."""
+    found = sorted(store.rglob("*.parquet"))
+    return {str(path.relative_to(store)): path.read_bytes() for path in found}
+
+
+def stored_opens(store: Path, **series: str) -> list[int | None]:
+    """Return the opens that a store holds."""
+    return Store(store).read(**(BTC_1M | series)).column("open_ts").to_pylist()  # type: ignore[arg-type]  # texts all
+
+
+def backfill_process(
+    exchange: SimulatedBinance, store: Path, *args: str, **environment: str
+) -> "subprocess.Popen[str]":
+    """Start a process that backfills into a Parquet store and prints a digest of its rows."""
+    return subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", "tests.support.backfill_process", str(store), *args],
+        cwd=ROOT,
+        env={**os.environ, **exchange.environment(), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
