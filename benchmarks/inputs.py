@@ -7,7 +7,7 @@ whole days are repeated with the times moved on: the numbers keep the digits and
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -119,23 +119,38 @@ def thinned(table: pa.Table, *, every_minutes: int = 30_000, gap_minutes: int = 
     return table.filter(pa.array(kept)).combine_chunks()
 
 
-def kline_frames(count: int, *, closed_every: int = 20) -> list[bytes]:
-    """Return frames of the combined stream, one a minute; one in `closed_every` is closed."""
+def kline_frames(
+    symbols: Sequence[str], minutes: int, *, updates: int = 1, is_closed: bool = True
+) -> list[bytes]:
+    """Return frames of the combined stream as they would arrive, symbols interleaved.
+
+    Args:
+        symbols: All of them get the same candles.
+        minutes: From `FIRST_MS` on.
+        updates: Frames of each minute; the last one alone is closed.
+        is_closed: Whether even that one is.
+    """
     _, known = days()
     lines = [line for day in known for line in day]
     return [
-        _frame(FIRST_MS + index * MINUTE_MS, *lines[index % len(lines)], index % closed_every == 0)
-        for index in range(count)
+        _frame(
+            symbol,
+            FIRST_MS + minute * MINUTE_MS,
+            lines[minute % len(lines)],
+            "true" if is_closed and update == updates - 1 else "false",
+        )
+        for minute in range(minutes)
+        for update in range(updates)
+        for symbol in symbols
     ]
 
 
-def _frame(open_ms: int, between: str, after: str, is_closed: bool) -> bytes:  # noqa: FBT001 - private
-    o, h, low, c, v = between.split(",")
-    q, n, taker_v, taker_q, _ = after.split(",")
-    flag = "true" if is_closed else "false"
+def _frame(symbol: str, open_ms: int, line: Line, flag: str) -> bytes:
+    o, h, low, c, v = line[0].split(",")
+    q, n, taker_v, taker_q, _ = line[1].split(",")
     return (
-        f'{{"stream":"{SYMBOL.lower()}@kline_1m","data":{{"e":"kline","E":{open_ms + 60_012},'
-        f'"s":"{SYMBOL}","k":{{"t":{open_ms},"T":{open_ms + 59_999},"s":"{SYMBOL}","i":"1m",'
+        f'{{"stream":"{symbol.lower()}@kline_1m","data":{{"e":"kline","E":{open_ms + 60_012},'
+        f'"s":"{symbol}","k":{{"t":{open_ms},"T":{open_ms + 59_999},"s":"{symbol}","i":"1m",'
         f'"f":4359120100,"L":4359120738,"o":"{o}","c":"{c}","h":"{h}","l":"{low}","v":"{v}",'
         f'"n":{n},"x":{flag},"q":"{q}","V":"{taker_v}","Q":"{taker_q}","B":"0"}}}}}}'
     ).encode()

@@ -32,14 +32,29 @@ _HOLE: Final = "#f3c14b"
 
 _KINDS: Final = {"string": "string", "int64": "int", "double": "float", "bool": "bool"}
 
+_MEANINGS: Final = {
+    "source": "Exchange and market",
+    "symbol": "As the exchange writes it",
+    "timeframe": "Length of the candle",
+    "open_ts": "First instant, UTC milliseconds",
+    "end_ts": "Last millisecond inside, UTC",
+    "open": "First traded price, quote per base",
+    "high": "Highest traded price",
+    "low": "Lowest traded price",
+    "close": "Last traded price",
+    "volume": "Traded amount in base units",
+    "quote_volume": "Traded amount in quote units",
+    "vwap": "Mean price, weighted by volume",
+    "n_trades": "Number of trades",
+    "is_closed": "Whether it can still change",
+}
+
 _HOLE_SCHEMA: Final = dg.TableSchema(
     columns=[
         dg.TableColumn("first_missing", "string", description="Open, UTC"),
         dg.TableColumn("last_missing", "string", description="Open, UTC"),
         dg.TableColumn("candles", "int"),
         dg.TableColumn("verdict", "string", description="Why nothing is there"),
-        dg.TableColumn("is_final", "bool", description="False until the last witness was heard"),
-        dg.TableColumn("evidence", "string"),
     ]
 )
 
@@ -48,7 +63,11 @@ def column_schema() -> dg.TableSchema:
     """Return the columns of every candle table."""
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(field.name, _KINDS.get(str(field.type), str(field.type)))
+            dg.TableColumn(
+                field.name,
+                _KINDS.get(str(field.type), str(field.type)),
+                description=_MEANINGS.get(field.name),
+            )
             for field in sf.KLINE_SCHEMA
         ]
     )
@@ -69,7 +88,7 @@ def facts(stored: StoredDay) -> Facts:
         "first_open": utc(opens[0].as_py()) if found else "none",
         "last_open": utc(opens[-1].as_py()) if found else "none",
         **({"dagster/uri": f"file://{stored.files[0].absolute()}"} if stored.files else {}),
-        **({"holes": holes_table(stored.holes)} if stored.holes else {}),
+        **holes(stored.holes),
         **_archive_checksums(stored),
     }
 
@@ -79,17 +98,30 @@ def _archive_checksums(stored: StoredDay) -> Facts:
     return {"archive_sha256": "\n".join(lines)} if lines else {}
 
 
-def holes_table(holes: Sequence[sf.Hole]) -> dg.TableMetadataValue:
-    """Return holes as a table, one row each."""
+def holes(found: Sequence[sf.Hole]) -> Facts:
+    """Return holes as a table, one row each, and who was asked about them."""
+    if not found:
+        return {}
+    evidence = [
+        f"{utc(hole.first_open_ts)}\n"
+        + "\n".join(f"  {each.asked}: {each.answer}" for each in hole.evidence)
+        for hole in found[:_HOLES_SHOWN]
+        if hole.evidence
+    ]
+    return {
+        "holes": _holes_table(found),
+        **({"evidence": "\n".join(evidence)} if evidence else {}),
+    }
+
+
+def _holes_table(holes: Sequence[sf.Hole]) -> dg.TableMetadataValue:
     records = [
         dg.TableRecord(
             {
                 "first_missing": utc(hole.first_open_ts),
                 "last_missing": utc(hole.last_open_ts),
                 "candles": hole.count,
-                "verdict": hole.verdict,
-                "is_final": hole.is_final(),
-                "evidence": "; ".join(f"{each.asked}: {each.answer}" for each in hole.evidence),
+                "verdict": f"{hole.verdict}{', provisional' if hole.provisional else ''}",
             }
         )
         for hole in holes[:_HOLES_SHOWN]

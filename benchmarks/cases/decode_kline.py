@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks.contest import Case, Contender, Goal, Setting
-from benchmarks.inputs import days, kline_frames
+from benchmarks.inputs import SYMBOL, days, kline_frames
 from benchmarks.libraries import MSGSPEC, PYDANTIC, STREAMFORGE, Library
 from benchmarks.measuring import timed
 from streamforge_core.exchanges.binance.messages import COMBINED_KLINE
@@ -24,7 +24,7 @@ Decode = Callable[[bytes], Any]
 def build(setting: Setting) -> Case:
     """Return the case; its input is small enough for `--quick` too."""
     del setting
-    frames = kline_frames(FRAMES)
+    frames = kline_frames([SYMBOL], FRAMES)
     size = sum(map(len, frames)) / len(frames)
     return Case(
         name="decode_kline",

@@ -332,13 +332,13 @@ class CSVEmitter(Emitter):
             if file is not None and self._unsynced:
                 file.sync()
         self._unsynced = 0
-        self._acked = self._written
 
     def flush(self, deadline_s: float | None = None) -> Report:
         """Make everything written durable."""
+        del deadline_s
         with self._sharing:
             self._sync()
-            return super().flush(deadline_s)
+            return Report(acked=self._written, dead=self.dead)
 
     def close(self) -> None:
         """Make everything durable and release the file; a second call does nothing."""

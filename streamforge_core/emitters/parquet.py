@@ -98,6 +98,7 @@ class ParquetEmitter(Emitter):
         self.path = Path(path)
         self.flush_every_s = flush_every_s
         self._open = False
+        self._stored = 0
         self._records: list[Record] = []
         self._rows: list[dict[str, Any]] = []
         self._tables: list[pa.Table] = []
@@ -209,10 +210,10 @@ class ParquetEmitter(Emitter):
             while self._partitions and (end_s is None or monotonic() < end_s):
                 partition = self._partitions[0]
                 self._write(partition)
-                self._acked += partition.rows.num_rows
+                self._stored += partition.rows.num_rows
                 del self._partitions[0]
             pending = sum(partition.rows.num_rows for partition in self._partitions)
-            return Report(acked=self._acked, pending=pending, dead=self.dead)
+            return Report(acked=self._stored, pending=pending, dead=self.dead)
 
     def close(self) -> None:
         """Write everything accepted and stop taking rows; a second call does nothing."""
@@ -385,8 +386,8 @@ def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
         columns: Read these alone; else all of `RECORD_SCHEMA` and those of a transformer.
     """
     try:
-        with path.open("rb") as source:
-            table = pq.ParquetFile(source, page_checksum_verification=True).read(columns)
+        with pq.ParquetFile(path, page_checksum_verification=True) as source:
+            table = source.read(columns, use_threads=False)
             return table.select(columns) if columns else _conformed(table)
     except FileNotFoundError:
         return RECORD_SCHEMA.empty_table()

@@ -24,8 +24,8 @@ from streamforge_core.pipeline.fold import (
 )
 
 _KEY: Final = ("source", "symbol", "timeframe")
-_PRICES: Final = ("open", "high", "low", "close", "volume")
-_REQUIRED: Final = (*_KEY, "open_ts", *_PRICES)
+_PRICES: Final = ("open", "high", "low", "close")
+_REQUIRED: Final = (*_KEY, "open_ts", *_PRICES, "volume")
 
 
 class SeriesTable(NamedTuple):
@@ -61,11 +61,11 @@ def series_tables(table: pa.Table) -> Iterator[SeriesTable]:
     codes = _codes(table)
     order = np.argsort(codes, kind="stable")
     edges = np.flatnonzero(np.diff(codes[order])) + 1
-    parts = [_named(table.take(pa.array(index))) for index in np.split(order, edges)]
+    parts = [_named(table.take(index)) for index in np.split(order, edges)]
     yield from sorted(parts, key=lambda part: part.key)
 
 
-def _is_constant(column: pa.ChunkedArray) -> bool:
+def _is_constant(column: "pa.ChunkedArray[Any]") -> bool:
     # Comparing a column with itself, one row on, costs a fraction of any hash.
     chunks = [chunk for chunk in column.chunks if len(chunk)]
     if any(chunk[0] != chunks[0][0] for chunk in chunks):
@@ -102,7 +102,7 @@ class BaseRows:
         quote: Likewise; None where no row tells.
 
     Raises:
-        ConfigError: On construction; a price or volume is null, infinite, NaN or negative.
+        ConfigError: An open is no integer; while being read, a volume is not 0 or more.
     """
 
     def __init__(self, rows: pa.Table, timeframe: str, *, bucket_intervals: int) -> None:
@@ -112,14 +112,16 @@ class BaseRows:
         if self.spacing % LENGTH_MS[timeframe] or not self.spacing:
             self.intervals = opens_of(self.opens, timeframe)
             self._shared = _if_any(np.diff(self.intervals, prepend=-1) == 0)
-        self._closed = _closed(self._rows)
-        self._prices = {name: _prices(self._rows, name) for name in _PRICES}
         # Off the grid several rows may share an interval: then only all rows are a bound.
-        self._bucket_rows = bucket_intervals if self._shared is None else len(self.opens)
-        self.volume = Amounts(self._prices["volume"], bucket_rows=self._bucket_rows)
-        self._untraded = _zeros(self._prices["volume"])
+        bucket_rows = bucket_intervals if self._shared is None else len(self.opens)
+        self._closed = _closed(self._rows)
+        self._prices = tuple(_floats(self._rows, name) for name in _PRICES)
+        self._volume = _floats(self._rows, "volume")
+        self.volume = Amounts("volume", self._volume, bucket_rows=bucket_rows)
         self._quotes = _optional(self._rows, "quote_volume")
-        self.quote = self._quotes and Amounts(self._quotes.values, bucket_rows=self._bucket_rows)
+        self.quote = self._quotes and Amounts(
+            "quote_volume", self._quotes.values, bucket_rows=bucket_rows
+        )
         self._trades = _counts(self._rows)
 
     def __len__(self) -> int:
@@ -127,13 +129,17 @@ class BaseRows:
 
     def block(self, start: int, stop: int) -> Rows:
         """Return the rows from one position to another."""
-        untraded = part(self._untraded, start, stop)
-        quotes = self.quote and self.quote.block(start, stop)
-        trades = self._trades and self._trades.values[start:stop]
+        first, high, low, last = (column[start:stop] for column in self._prices)
+        untraded = _if_any(self._volume[start:stop] == 0)
+        quotes = None if self.quote is None else self.quote.block(start, stop)
+        trades = None if self._trades is None else self._trades.values[start:stop]
         closed, shared = part(self._closed, start, stop), part(self._shared, start, stop)
         return Rows(
-            self.opens[start:stop],
-            *(self._prices[name][start:stop] for name in _PRICES[:-1]),
+            opens=self.opens[start:stop],
+            open=first,
+            high=high,
+            low=low,
+            close=last,
             volume=self.volume.block(start, stop),
             untraded=untraded,
             forming=None if closed is None else ~closed,
@@ -148,7 +154,7 @@ class BaseRows:
         Each sum is rounded once (`math.fsum`). Beside it stands whether every traded row of the
         run tells one of the two.
         """
-        volume = self._prices["volume"]
+        volume = self._volume
         products, told = np.zeros(len(volume)), volume == 0
         vwap = _optional(self._rows, "vwap")
         if vwap is not None:
@@ -211,7 +217,7 @@ def _each_once(rows: pa.Table) -> tuple[pa.Table, Instants, int]:
     order = np.lexsort((rank, opens))
     kept = order[np.append(np.diff(opens[order]) > 0, True)]
     opens = opens[kept]
-    return rows.take(pa.array(kept)), opens, spacing_of(opens)
+    return rows.take(kept), opens, spacing_of(opens)
 
 
 def _instants(rows: pa.Table) -> Instants:
@@ -228,26 +234,6 @@ def _floats(rows: pa.Table, name: str) -> Floats:
     return cast(Floats, rows.column(name).cast(pa.float64()).to_numpy())
 
 
-def _prices(rows: pa.Table, name: str) -> Floats:
-    values = _floats(rows, name)
-    # A null arrives as NaN, and both bounds of a column that holds NaN are NaN.
-    least, most = _bounds(values)
-    if not (math.isfinite(least) and math.isfinite(most)) or (name == "volume" and least < 0):
-        raise ConfigError(
-            f"Column {name} runs from {least} to {most}, nulls counted as NaN. Every candle needs "
-            "finite prices and a volume of 0 or more."
-        )
-    return values
-
-
-def _bounds(values: Floats) -> tuple[float, float]:
-    return (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
-
-
-def _zeros(values: Floats) -> Flags | None:
-    return None if _bounds(values)[0] > 0 else values == 0
-
-
 def _if_any(flags: Flags) -> Flags | None:
     return flags if flags.any() else None
 
@@ -257,12 +243,11 @@ def _optional(rows: pa.Table, name: str) -> _Told | None:
     if name not in rows.column_names or rows.column(name).null_count == len(rows):
         return None
     values = _floats(rows, name)
-    known = None if math.isfinite(sum(_bounds(values))) else ~np.isnan(values)
-    if known is not None:
-        values = np.where(known, values, 0.0)
-        if not np.isfinite(values).all():
-            raise ConfigError(f"Column {name} holds infinity.")
-    return _Told(values, known)
+    # The least of values with a NaN among them is NaN.
+    if not len(values) or not math.isnan(values.min()):
+        return _Told(values, None)
+    known = ~np.isnan(values)
+    return _Told(np.where(known, values, 0.0), known)
 
 
 def _counts(rows: pa.Table) -> _Told | None:

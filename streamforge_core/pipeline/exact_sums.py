@@ -17,7 +17,7 @@ LARGEST_EXACT: Final = float(2**50)
 
 
 def decimals_of(value: float, at_least: int = 0) -> int:
-    """Return the decimals a number is printed with, trailing zeros stripped, `MAX_DECIMALS` at most.
+    """Return the decimals a number is printed with, trailing zeros stripped, 8 at most.
 
     The smallest d for which the multiple of 10**-d nearest to the number *is* the number.
 

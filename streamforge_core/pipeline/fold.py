@@ -6,6 +6,7 @@ sums and masks stay in the cache and no temporary grows with the table. A flag c
 no row has the flag: mostly all candles are traded, closed and told, and nothing is computed.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, Protocol
@@ -13,6 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from streamforge_core.errors import ConfigError
 from streamforge_core.model.columns import Instants, opens_of
 from streamforge_core.model.timeframe import LENGTH_MS
 from streamforge_core.pipeline.exact_sums import LARGEST_EXACT, MAX_DECIMALS, POWERS, scaled
@@ -23,13 +25,15 @@ Flags = npt.NDArray[np.bool_]
 Sums = npt.NDArray[Any]
 """int64, or Python integers where those would overflow."""
 
-BLOCK_ROWS: Final = 8_192
+BLOCK_ROWS: Final = 16_384
 """Rows whose columns fit the cache, and whose temporaries the allocator keeps at hand."""
 
-# Beyond this, a loop over a bucket's columns costs more calls than it saves.
+# A matrix pays off with many rows; a loop over its columns only while they are few.
+_FEWEST_FOR_MATRIX: Final = 1_024
 _WIDEST_LOOP: Final = 16
 
 _LARGEST_SUM: Final = float(2**62)
+_LARGEST_INTEGER: Final = 2**53
 
 
 class Part(NamedTuple):
@@ -84,11 +88,12 @@ class Rows(NamedTuple):
         """Return the rows from one position to another."""
         if stop - start == len(self.opens):
             return self
-        quote, trades = (
+        pieces = [part(column, start, stop) for column in self[:-2]]
+        parts = [
             Part(*(part(column, start, stop) for column in columns))
             for columns in (self.quote, self.trades)
-        )
-        return Rows(*(part(column, start, stop) for column in self[:-2]), quote, trades)
+        ]
+        return Rows._make([*pieces, *parts])
 
 
 class Source(Protocol):
@@ -125,9 +130,18 @@ class Cuts(NamedTuple):
         """Return the first row behind each bucket, counted from `start`."""
         return np.append(self.starts[1:], self.stop - self.start)
 
+    def first(self, values: Column) -> Column:
+        """Return each bucket's first value."""
+        return values[:: self.width].copy() if self.width else values[self.starts]
+
+    def last(self, values: Column) -> Column:
+        """Return each bucket's last value."""
+        width = self.width
+        return values[width - 1 :: width].copy() if width else values[self.ends() - 1]
+
     def reduce(self, function: np.ufunc, values: Column) -> Column:
         """Reduce each bucket; as the columns of a matrix where all are equally wide."""
-        if not self.width:
+        if not self.width or len(values) < _FEWEST_FOR_MATRIX:
             return np.asarray(function.reduceat(values, self.starts))
         matrix = values.reshape(-1, self.width)
         if self.width > _WIDEST_LOOP:
@@ -207,12 +221,17 @@ def _uneven_cuts(opens: Instants, target: str) -> Iterator[Cuts]:
 
 def _joined(blocks: Sequence[Rows]) -> Rows:
     sizes = [len(block.opens) for block in blocks]
-    columns = [_chained(column, sizes) for column in zip(*(b[:-2] for b in blocks), strict=True)]
-    quote, trades = (
-        Part(*(_chained(column, sizes) for column in zip(*parts, strict=True)))
-        for parts in zip(*(b[-2:] for b in blocks), strict=True)
+    columns = zip(*(block[:-2] for block in blocks), strict=True)
+    parts = zip(*(block[-2:] for block in blocks), strict=True)
+    return Rows._make(
+        [
+            *(_chained(column, sizes) for column in columns),
+            *(
+                Part(*(_chained(column, sizes) for column in zip(*part, strict=True)))
+                for part in parts
+            ),
+        ]
     )
-    return Rows(*columns, quote, trades)
 
 
 def _chained(columns: Sequence[Any], sizes: Sequence[int]) -> Any:  # noqa: ANN401 - their type
@@ -228,23 +247,24 @@ def _chained(columns: Sequence[Any], sizes: Sequence[int]) -> Any:  # noqa: ANN4
 
 
 def _fold_block(rows: Rows, cuts: Cuts, target: str) -> Rows:
-    ends = cuts.ends()
     if rows.untraded is None:
         prices = (
-            rows.open[cuts.starts],
+            cuts.first(rows.open),
             cuts.reduce(np.maximum, rows.high),
             cuts.reduce(np.minimum, rows.low),
-            rows.close[ends - 1],
+            cuts.last(rows.close),
         )
     else:
         prices = _traded_prices(rows, rows.untraded, cuts)
     return Rows(
-        opens_of(rows.opens[cuts.starts], target),
+        opens_of(cuts.first(rows.opens), target),
         *prices,
         volume=cuts.reduce(np.add, rows.volume),
         untraded=_flagged(np.logical_and, rows.untraded, cuts),
         forming=_flagged(np.logical_or, rows.forming, cuts),
-        filled=ends - cuts.starts if rows.filled is None else cuts.reduce(np.add, rows.filled),
+        filled=cuts.ends() - cuts.starts
+        if rows.filled is None
+        else cuts.reduce(np.add, rows.filled),
         quote=_fold_part(rows.quote, cuts),
         trades=_fold_part(rows.trades, cuts),
     )
@@ -289,65 +309,92 @@ def _flagged(function: np.ufunc, flags: Flags | None, cuts: Cuts) -> Flags | Non
     return result if result.any() else None
 
 
+class MoreDecimals(Exception):
+    """A number with more decimals than any before it: what was summed so far must be redone."""
+
+
 class Amounts:
-    """A column of volumes that is scaled to integers block by block.
+    """A column of volumes, scaled to integers and checked block by block.
 
     Attributes:
-        decimals: Most decimals any of them is printed with.
+        decimals: Most decimals any of them is printed with, as far as is known.
     """
 
-    def __init__(self, values: Floats, *, bucket_rows: int) -> None:
+    def __init__(self, name: str, values: Floats, *, bucket_rows: int) -> None:
+        self._name = name
         self._values = values
-        self.decimals = _decimals_in(values)
-        largest = _largest_sum(values, bucket_rows) * POWERS[self.decimals]
-        self._fits_int64 = largest < _LARGEST_SUM
+        self._bucket_rows = bucket_rows
+        self._largest_sum: float | None = None
+        # The first block tells for nearly every table; the others are compared with it.
+        self.decimals = _decimals_in(values[:BLOCK_ROWS], 0)
 
     def block(self, start: int, stop: int) -> Sums:
-        """Return scaled values from one position to another."""
+        """Return scaled values from one position to another.
+
+        Raises:
+            ConfigError: A value is NaN, infinite or negative.
+            MoreDecimals: A value needs more decimals than there were; they are there now.
+        """
         values = self._values[start:stop]
-        if not self._fits_int64:
-            return np.array([scaled(value, self.decimals) for value in values.tolist()], object)
         products = values * POWERS[self.decimals]
-        result = np.rint(products).astype(np.int64)
-        if products.max() >= LARGEST_EXACT:
+        largest = self._check(values, products)
+        if largest * self._bucket_rows >= _LARGEST_SUM and not self._fits(products):
+            return np.array([scaled(value, self.decimals) for value in values.tolist()], object)
+        nearest = np.rint(products)
+        result = nearest.astype(np.int64)
+        if largest >= LARGEST_EXACT:
             for index in np.flatnonzero(products >= LARGEST_EXACT).tolist():
                 result[index] = scaled(float(values[index]), self.decimals)
+        if self.decimals < MAX_DECIMALS:
+            nearest /= POWERS[self.decimals]
+            if not (nearest == values).all():
+                self.decimals = _decimals_in(self._values[start:], self.decimals)
+                raise MoreDecimals
         return result
 
     def quotients(self, sums: Sums) -> Floats:
         """Return sums as the floats nearest to their exact decimal values."""
         divisor = int(POWERS[self.decimals])
-        if not self._fits_int64:
+        if sums.dtype == np.object_:
             return np.array([total / divisor for total in sums.tolist()], np.float64)
         result: Floats = sums / float(divisor)
         # A float holds integers up to 2**53; beyond, only Python's division rounds correctly.
-        if sums.max() >= 2**53:
-            for index in np.flatnonzero(sums >= 2**53).tolist():
+        if sums.max() >= _LARGEST_INTEGER:
+            for index in np.flatnonzero(sums >= _LARGEST_INTEGER).tolist():
                 result[index] = int(sums[index]) / divisor
         return result
 
+    def _check(self, values: Floats, products: Floats) -> float:
+        # The bounds of values with a NaN among them are NaN, which is on neither side.
+        least, largest = float(values.min()), float(products.max())
+        if not (least >= 0 and math.isfinite(largest)):
+            raise ConfigError(
+                f"Column {self._name} runs from {least} to {float(values.max())}, nulls counted "
+                "as NaN: a volume is a finite number, 0 or more."
+            )
+        return largest
 
-def _decimals_in(values: Floats) -> int:
-    decimals = 0
+    def _fits(self, products: Floats) -> bool:
+        """Tell whether sums of a bucket's rows surely stay within int64, looking closer."""
+        if self._largest_sum is None:
+            self._largest_sum = _largest_sum(self._values, self._bucket_rows)
+        return self._largest_sum * POWERS[self.decimals] < _LARGEST_SUM
+
+
+def _decimals_in(values: Floats, at_least: int) -> int:
+    decimals = at_least
     for start in range(0, len(values), BLOCK_ROWS):
         block = values[start : start + BLOCK_ROWS]
-        while decimals < MAX_DECIMALS and not _printed_with(block, decimals):
+        while decimals < MAX_DECIMALS and not _printed_with(block, POWERS[decimals]):
             decimals += 1
     return decimals
 
 
-def _printed_with(values: Floats, decimals: int) -> bool:
-    power = POWERS[decimals]
-    nearest = np.rint(values * power)
-    nearest /= power
-    return bool((nearest == values).all())
+def _printed_with(values: Floats, power: float) -> bool:
+    return bool((np.rint(values * power) / power == values).all())
 
 
-def _largest_sum(values: Floats, bucket_rows: int) -> float:
-    """Return a bound on the sum of any `bucket_rows` neighbours."""
-    total = float(values.sum())
-    if total * POWERS[MAX_DECIMALS] < _LARGEST_SUM or len(values) <= bucket_rows:
-        return total
-    # Any run of that length lies within two neighbouring windows.
-    windows = np.add.reduceat(values, np.arange(0, len(values), bucket_rows))
+def _largest_sum(values: Floats, rows: int) -> float:
+    """Return a bound on the sum of that many neighbours: they lie within two windows."""
+    windows = np.add.reduceat(values, np.arange(0, len(values), rows))
     return 2 * float(windows.max())

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from streamforge_core.errors import ConfigError
 from streamforge_core.model.columns import KLINE_SCHEMA, Instants, ends_of, opens_between
 from streamforge_core.model.gap import final_spans
 from streamforge_core.model.kline import Series
@@ -27,7 +28,7 @@ from streamforge_core.pipeline.cascade import (
     check_absent,
     holes_by_series,
 )
-from streamforge_core.pipeline.fold import Flags, Floats, Part, Rows, Source, fold
+from streamforge_core.pipeline.fold import Flags, Floats, MoreDecimals, Part, Rows, Source, fold
 
 _LONGEST_MONTH_MS: Final = 31 * DAY_MS
 
@@ -82,14 +83,16 @@ def rollup(
         steps = cascade(series.timeframe, targets)
         base = BaseRows(series.rows, series.timeframe, bucket_intervals=_widest(series, steps))
         known = _Known(base, series.timeframe, final_spans(holes_of(series.key)), absent)
-        for target, rows in _fold_tree(base, series.timeframe, steps):
+        for target, rows in _levels(base, series.timeframe, steps):
             complete = known.complete(rows, target)
             columns = _columns(series, target, base, rows, complete)
             part = pa.Table.from_arrays(columns, schema=KLINE_SCHEMA)
             whole = emit_incomplete or bool(complete.all())
             parts[target].append(part if whole else part.filter(pa.array(complete)))
     return {
-        target: pa.concat_tables(found) if found else KLINE_SCHEMA.empty_table()
+        target: pa.concat_tables([KLINE_SCHEMA.empty_table(), *found])
+        if len(found) != 1
+        else found[0]
         for target, found in parts.items()
     }
 
@@ -100,14 +103,30 @@ def _widest(series: SeriesTable, steps: Iterable[Step]) -> int:
     return max(longest, default=1) // LENGTH_MS[series.timeframe]
 
 
+def _levels(base: BaseRows, timeframe: str, steps: Iterable[Step]) -> list[tuple[str, Rows]]:
+    while True:
+        try:
+            return list(_fold_tree(base, timeframe, steps))
+        except MoreDecimals:  # rare: the first rows had fewer than a later one
+            continue
+
+
 def _fold_tree(base: BaseRows, timeframe: str, steps: Iterable[Step]) -> Iterator[tuple[str, Rows]]:
     levels: dict[str, Source] = {timeframe: base}
-    for step in steps:
-        if not len(base):
-            return
+    for step in steps if len(base) else ():
         rows = fold(levels[step.parent], step.target)
+        if step.parent == timeframe:
+            _check_prices(rows)
         levels[step.target] = rows
         yield step.target, rows
+
+
+def _check_prices(rows: Rows) -> None:
+    """Refuse candles made of prices that are none; a null of the table has become NaN."""
+    for name in ("open", "high", "low", "close"):
+        values: Floats = getattr(rows, name)
+        if not np.isfinite(values).all():
+            raise ConfigError(f"Column {name} holds nulls, NaN or infinity: every price is finite.")
 
 
 class _Known:
@@ -134,7 +153,7 @@ class _Known:
         if self._spans and not (known >= needed).all():
             empty = self._empty(int(rows.opens[0]), int(ends[-1]))
             known = known + np.searchsorted(empty, ends) - np.searchsorted(empty, unknown_from)
-        full = cast(Flags, known >= needed)
+        full = known >= needed
         return full if rows.forming is None else full & ~rows.forming
 
     def _empty(self, start: int, stop: int) -> Instants:
@@ -152,7 +171,7 @@ class _Known:
 
 def _columns(
     series: SeriesTable, target: str, base: BaseRows, rows: Rows, complete: Flags
-) -> list[pa.Array]:
+) -> list["pa.Array[Any]"]:
     """Return the columns of `KLINE_SCHEMA`."""
     size = len(rows.opens)
     volume, quote = base.volume.quotients(rows.volume), _quotes(base, rows)
@@ -171,7 +190,7 @@ def _columns(
     ]
 
 
-def _told(part: Part, values: npt.NDArray[Any] | None, kind: pa.DataType) -> pa.Array:
+def _told(part: Part, values: npt.NDArray[Any] | None, kind: "pa.DataType") -> "pa.Array[Any]":
     """Return sums; None unless every traded row told its own, and at least one row told."""
     if values is None:
         return pa.nulls(len(cast(Flags, part.silent)), kind)
@@ -187,7 +206,7 @@ def _quotes(base: BaseRows, rows: Rows) -> Floats | None:
 
 def _vwaps(
     base: BaseRows, rows: Rows, target: str, volume: Floats, quote: Floats | None
-) -> pa.Array:
+) -> "pa.Array[Any]":
     """Return quote / volume where the quote is known, else the mean weighted by volume."""
     # Dust beyond the decimals that are summed can leave a traded candle without volume.
     known = volume > 0

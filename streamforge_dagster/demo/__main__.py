@@ -8,16 +8,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-import yaml
-from filelock import FileLock, Timeout
+import click
 
 import streamforge_core as sf
+from streamforge_dagster.demo.place import Place, demo_place, environment_of, only_one, real_place
 from streamforge_dagster.demo.processes import Child, DemoError, check_port
 from streamforge_dagster.demo.webserver import BACKFILL_SUCCEEDED, Webserver, has_ended
 from streamforge_dagster.partitions import asset_key, name_of, symbols_of
@@ -33,34 +32,17 @@ _BACKFILL_PATIENCE_S: Final = 600.0
 _INTERRUPTED: Final = 130
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where everything lies.
-
-    Attributes:
-        root: The repository.
-        home: Dagster's home: its settings, its history.
-        store: The Parquet store, None for the one that the settings name.
-        cwd: Where Dagster's processes start.
-    """
-
-    root: Path
-    home: Path
-    store: Path | None
-    cwd: Path
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run until interrupted; return the exit code."""
     options = _options(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
-        place = _real_place() if options.real else _demo_place(options.state)
-        with _only_one(place), ExitStack() as stack:
+        place = real_place() if options.real else demo_place(options.state)
+        with only_one(place), ExitStack() as stack:
             _run(options, place, stack)
     except DemoError as error:
-        print(f"\n{error}", file=sys.stderr)
+        click.echo(f"\n{error}", err=True)
         return 1
     except KeyboardInterrupt:
         _say("Everything has stopped.")
@@ -88,7 +70,7 @@ def _run(options: argparse.Namespace, place: Place, stack: ExitStack) -> None:
     check_port(options.port, "dev" if options.real else "demo")
     is_needed = _parent_lives() if options.stop_with_parent else lambda: True
     settings = sf.load_settings()
-    environment = _environment(place)
+    environment = environment_of(place)
     migration = stack.enter_context(
         _dagster("dagster instance migrate", ["instance", "migrate"], place, environment)
     )
@@ -112,79 +94,9 @@ def _run(options: argparse.Namespace, place: Place, stack: ExitStack) -> None:
         time.sleep(_POLL_S)
 
 
-def _real_place() -> Place:
-    root = _root()
-    environment = root / ".env"
-    if not environment.exists():
-        # So that a plain `dagster dev` finds the same instance afterwards.
-        environment.write_text(f"DAGSTER_HOME={root}\nDAGSTER_DISABLE_TELEMETRY=1\n")
-    return Place(root=root, home=root, store=None, cwd=root)
-
-
-def _demo_place(state: Path | None) -> Place:
-    """Give the demo a home and a store of its own: what is invented never meets what is real."""
-    root = _root()
-    home = (state / "dagster" if state else root / ".dagster" / "demo").absolute()
-    store = (state / "data" if state else root / "data" / "demo").absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    text = (root / "dagster.yaml").read_text()
-    settings = yaml.safe_load(text)
-    settings["storage"]["sqlite"]["base_dir"] = str(home)
-    settings["local_artifact_storage"]["config"]["base_dir"] = str(home)
-    settings["compute_logs"]["config"]["base_dir"] = str(home / "compute_logs")
-    (home / "dagster.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-    return Place(root=root, home=home, store=store, cwd=home)
-
-
-def _root() -> Path:
-    root = Path.cwd()
-    if not (root / "workspace.yaml").is_file():
-        raise DemoError(f"There is no workspace.yaml in {root}. Start this in the repository.")
-    return root
-
-
-@contextmanager
-def _only_one(place: Place) -> Iterator[None]:
-    """Keep a second demo away from the same SQLite files."""
-    folder = place.home / ".dagster" if place.home == place.root else place.home
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "running.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise DemoError(f"It runs already, on the files in {folder}. Stop that one first.") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _environment(place: Place) -> dict[str, str]:
-    chosen = {
-        "DAGSTER_HOME": str(place.home),
-        "STREAMFORGE_SETTINGS": os.environ.get("STREAMFORGE_SETTINGS")
-        or str(place.root / "streamforge.yaml"),
-        "DAGSTER_DISABLE_TELEMETRY": "1",  # the setting alone leaves two empty folders in the home
-        "PYTHONUNBUFFERED": "1",
-    }
-    if place.store:
-        chosen["STREAMFORGE_STORE"] = str(place.store)
-    return {**os.environ, **chosen}
-
-
-def _dagster(
-    name: str, command: list[str], place: Place, environment: Mapping[str, str]
-) -> Child:
-    log = _logs(place) / f"{command[-1] if command[0] == 'instance' else command[0]}.log"
-    return Child(
-        name, ["-m", "dagster", *command], cwd=place.cwd, environment=environment, log=log
-    )
-
-
-def _logs(place: Place) -> Path:
-    folder = place.home / ".dagster" if place.home == place.root else place.home
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _dagster(name: str, command: list[str], place: Place, environment: Mapping[str, str]) -> Child:
+    log = place.files / f"{command[-1] if command[0] == 'instance' else command[0]}.log"
+    return Child(name, ["-m", "dagster", *command], cwd=place.cwd, environment=environment, log=log)
 
 
 def _simulator(place: Place, settings: sf.Settings, stack: ExitStack) -> dict[str, str]:
@@ -195,8 +107,8 @@ def _simulator(place: Place, settings: sf.Settings, stack: ExitStack) -> dict[st
             "The simulated exchange",
             ["-m", "streamforge_core", "simulate", "--port", "0", "--symbols", symbols],
             cwd=place.root,
-            environment=_environment(place),
-            log=_logs(place) / "simulator.log",
+            environment=environment_of(place),
+            log=place.files / "simulator.log",
         )
     )
     _say("Starting a simulated Binance")
@@ -229,7 +141,8 @@ def _first_backfill(
     for symbol in symbols:
         web.add_symbol(symbols_of(SOURCE).name or "", symbol)
     shown = list(dict.fromkeys((symbols[0], symbols[-1])))
-    days = web.days(base)[-_FIRST_DAYS:]
+    known = web.days(base)
+    days = known[-_FIRST_DAYS:]
     backfill = web.launch_backfill(assets, [f"{day}|{each}" for day in days for each in shown])
     page = f"{web.url}/runs/b/{backfill}"
     _say(f"First backfill: {days[0]} to {days[-1]}, {' and '.join(shown)}. Watch it at {page}")
@@ -242,19 +155,31 @@ def _first_backfill(
 
     _wait("the first backfill", has_finished, dagster, is_needed, _BACKFILL_PATIENCE_S)
     if status != BACKFILL_SUCCEEDED:
-        raise DemoError(f"The first backfill ended as {status}. See {page} next time, and {dagster.log}")
+        _say(f"The first backfill ended as {status}: {page} says why. Logs: {dagster.log}")
+        return
     _say("The first backfill is green.")
-    print(_NEXT.format(url=web.url, asset="/".join(base), group=name_of(SOURCE), shown=", ".join(shown)))
+    _say(
+        _NEXT.format(
+            url=web.url,
+            asset="/".join(base),
+            group=name_of(SOURCE),
+            days=f"[{known[-7:][0]}...{known[-1]}]",
+            shown=" and ".join(shown),
+            thin=shown[-1],
+        )
+    )
 
 
 _NEXT: Final = """
   Open   {url}/assets/{asset}
-  Click  "Materialize...", choose the last seven days and the symbols {shown}, "Launch backfill".
-  Then   click a green partition: row count, holes with their verdicts, a price plot.
+  Click  "Materialize...", write {days} into "date", tick {shown} in "symbol",
+         and click "Launch backfill": seven days of two symbols, green within a minute or so.
+  Then   the tab "Partitions": a day, a symbol, and there are its row count, its holes with their
+         verdicts and, behind "Show Markdown", a plot of its prices.
 
-  The last symbol has minutes without trades, and every Wednesday the exchange is down for a
-  while: partitions are green because each missing candle is explained.
-  Higher timeframes lie beside it: {url}/asset-groups/{group}
+  {thin} has minutes without trades, and on Wednesdays the exchange is down for a while: the
+  partitions are green all the same, as each missing candle is explained.
+  Higher timeframes, derived from it: {url}/asset-groups/{group}
 """
 
 
@@ -292,7 +217,7 @@ def _parent_lives() -> Callable[[], bool]:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    click.echo(text)
 
 
 if __name__ == "__main__":

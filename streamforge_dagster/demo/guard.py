@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
-_PATIENCE_S: Final = ((signal.SIGINT, 12.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+_PATIENCE_S: Final = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 _POLL_S: Final = 0.1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 

@@ -1,5 +1,6 @@
 """One meaning of dates: every row of the table in CANDLES.md section 7, as a backfill."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_ranges_that_touch_tile_without_hole_and_double(exchange: SimulatedBinan
     emitter = RecordingEmitter()
     edges = ["2024-01-15 22:10", "2024-01-16 00:00:30", "2024-01-16 01:00", "2024-01-16 03:03"]
 
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         backfill(exchange, start, end, into=emitter)
 
     assert emitter.opens() == list(range(utc("2024-01-15 22:10"), utc("2024-01-16 03:03"), 60_000))

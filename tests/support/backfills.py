@@ -4,26 +4,49 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from streamforge_core.emitters.base import Emitter
 from streamforge_core.emitters.parquet import ParquetEmitter
+from streamforge_core.model.columns import instants
 from streamforge_core.runners.backfill_bindings import BinanceBackfilling
 from streamforge_core.runners.backfill_run import BackfillReport
+from streamforge_core.runners.endpoints import Endpoints
 from streamforge_core.simulator.binance import SimulatedBinance
 from streamforge_core.store.reader import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-BTC_1M = {"source": "Binance", "symbol": "BTCUSDT", "timeframe": "1m"}
+
+
+class SeriesKey(TypedDict):
+    """What names a series to a store."""
+
+    source: str
+    symbol: str
+    timeframe: str
+
+
+BTC_1M: SeriesKey = {"source": "Binance", "symbol": "BTCUSDT", "timeframe": "1m"}
 
 
 def a_backfiller(exchange: SimulatedBinance, *args: Any, **options: Any) -> BinanceBackfilling:  # noqa: ANN401 - passed on
-    """Return a backfiller of an exchange and its clock; symbol and timeframe have defaults."""
+    """Return a backfiller of an exchange and its clock; symbol and timeframe have defaults.
+
+    `rest` and `archive` among the options are URLs in place of the exchange's.
+    """
     if len(args) < 3:
         args = ("BTCUSDT", "1m", *args)
     options.setdefault("clock", exchange.clock)
-    endpoints = {"REST": exchange.url, "ARCHIVE": exchange.url}
+    endpoints: Endpoints = {
+        "REST": options.pop("rest", exchange.url),
+        "ARCHIVE": options.pop("archive", exchange.url),
+    }
     return BinanceBackfilling(*args, endpoints=endpoints, **options)
+
+
+def run_into(backfiller: BinanceBackfilling, store: Path) -> BackfillReport:
+    """Run a backfiller into the Parquet store at a path."""
+    return backfiller.register_emitter(ParquetEmitter(store)).run()
 
 
 def backfill(
@@ -54,9 +77,11 @@ def parquet_files(store: Path) -> dict[str, bytes]:
     return {str(path.relative_to(store)): path.read_bytes() for path in found}
 
 
-def stored_opens(store: Path, **series: str) -> list[int | None]:
-    """Return the opens that a store holds."""
-    return Store(store).read(**(BTC_1M | series)).column("open_ts").to_pylist()  # type: ignore[arg-type]  # texts all
+def stored_opens(store: Path, symbol: str = "BTCUSDT") -> list[int]:
+    """Return the opens of a symbol's minutes that a store holds."""
+    table = Store(store).read(source="Binance", symbol=symbol, timeframe="1m")
+    opens: list[int] = instants(table).tolist()
+    return opens
 
 
 def backfill_process(

@@ -27,7 +27,9 @@ OUTAGE = fixed_outages([(at("2024-01-03T10:00"), at("2024-01-03T10:40"))])
 class World:
     """Definitions, an instance and a store of their own, and the exchange they read from."""
 
-    def __init__(self, exchange: SimulatedBinance, store: Path, instance: dg.DagsterInstance) -> None:
+    def __init__(
+        self, exchange: SimulatedBinance, store: Path, instance: dg.DagsterInstance
+    ) -> None:
         self.exchange = exchange
         self.store = store
         self.instance = instance

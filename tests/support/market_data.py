@@ -1,7 +1,9 @@
 """Real candles captured from the exchanges: they lie beside the repository, never inside it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -49,7 +51,7 @@ def _binance_day(day: str) -> pa.Table:
 
 
 def thin_pair(timeframe: str) -> pa.Table:
-    """Return ADABTC of 2023-04 as Binance itself prints it, the last row (maybe forming) left out."""
+    """Return ADABTC of 2023-04 as Binance prints it; the last row, maybe forming, left out."""
     rows = json.loads(market_data("binance_thin_pair", f"ADABTC-{timeframe}.json").read_bytes())
     columns = list(zip(*rows[:-1], strict=True))
     prices = [pa.array(column, pa.float64()) for column in columns[1:5]]
@@ -76,10 +78,11 @@ def kraken_csv(minutes: int) -> pa.Table:
 def _table(
     series: tuple[str, str, str],
     opens: "np.ndarray[tuple[int], np.dtype[np.int64]]",
-    prices: list[pa.Array],
-    volume: pa.Array,
-    quote_volume: pa.Array | None = None,
-    n_trades: pa.Array | None = None,
+    prices: Sequence[Any],
+    volume: Any,
+    *,
+    quote_volume: Any = None,
+    n_trades: Any = None,
 ) -> pa.Table:
     count = len(opens)
     unknown = pa.nulls(count)

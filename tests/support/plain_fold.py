@@ -48,15 +48,13 @@ def _is_complete(
     open_ts: int, target: str, rows: Sequence[Kline], holes: Sequence[Hole], absent: str
 ) -> bool:
     base = rows[0].timeframe
-    last = open_of(rows[-1].open_ts, base)
+    present = {open_of(row.open_ts, base) for row in rows}
+    forming = {open_of(row.open_ts, base) for row in rows if row.is_closed is False}
     interval, end = open_ts, end_of(open_ts, target)
     while interval < end:
-        here = [row for row in rows if open_of(row.open_ts, base) == interval]
-        if any(row.is_closed is False for row in here):
-            return False
-        quiet = absent == "no_trades" and interval < last
+        quiet = absent == "no_trades" and interval < max(present)
         proven = any(h.is_final() and h.first_open_ts <= interval <= h.last_open_ts for h in holes)
-        if not here and not quiet and not proven:
+        if interval in forming or not (interval in present or quiet or proven):
             return False
         interval = next_open(interval, base)
     return True
@@ -103,9 +101,7 @@ def _vwap(traded: Sequence[Kline], volume: float, quote: float | None) -> float 
     silent = [part for part in traded if part.quote_volume is None]
     prices = [part.vwap for part in silent]
     products = [
-        price * part.volume
-        for price, part in zip(prices, silent, strict=True)
-        if price is not None
+        price * part.volume for price, part in zip(prices, silent, strict=True) if price is not None
     ]
     if len(products) < len(silent):
         return None

@@ -150,9 +150,10 @@ class _Filled:
 
     def _failure(self) -> dg.Failure:
         total = len(self._failed) + len(self._good)
+        others = ", the others are stored" if self._good else ""
         first = self._failed[0]
         return dg.Failure(
-            f"{len(self._failed)} of {total} days are incomplete; the others are stored. "
+            f"{len(self._failed)} of {total} days are incomplete{others}. "
             f"{first.key}: {first.reason}",
             metadata={"failed_days": _failed_table(self._failed), "good_days": len(self._good)},
             allow_retries=self._may_succeed_later,

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 import streamforge_core as sf
-from streamforge_dagster.metadata import Facts, holes_table
+from streamforge_dagster.metadata import Facts
+from streamforge_dagster.metadata import holes as holes_facts
 from streamforge_dagster.partitions import (
     DAY,
     Days,
@@ -133,8 +134,7 @@ def _verdict_on(found: int, holes: list[tuple[str, sf.Hole]]) -> dg.AssetCheckRe
         "unexplained": lost,
         "bad_days": _named_days(unexplained or provisional),
     }
-    if holes:
-        metadata["holes"] = holes_table([hole for _, hole in holes])
+    metadata |= holes_facts([hole for _, hole in holes])
     if unexplained:
         text = f"{lost} candles are missing without a reason."
         return dg.AssetCheckResult(passed=False, metadata=metadata, description=text)

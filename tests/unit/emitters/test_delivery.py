@@ -400,6 +400,21 @@ async def test_an_emitter_that_hangs_in_close_is_given_up_too() -> None:
     let_go.set()
 
 
+async def test_an_emitter_that_cannot_be_closed_is_a_failure() -> None:
+    class Stuck(RecordingEmitter):
+        def close(self) -> None:
+            raise EmitterError("stuck")
+
+    good = RecordingEmitter()
+    delivery = Delivery([Stuck(), good])
+    await delivery.start()
+
+    with pytest.raises(EmitterError, match="stuck"):
+        await delivery.close()
+
+    assert good.calls[-1] == "close"
+
+
 async def test_a_hung_async_emit_is_given_up_at_the_deadline() -> None:
     class Forever(Asynchronous):
         async def emit(self, data: Kline) -> None:

@@ -478,9 +478,11 @@ def test_klines_come_in_batches_and_what_is_missing_is_told_at_the_end() -> None
             assert 0 < len(batch) <= 10
             got.extend(kline.open_ts for kline in batch)
 
-    with BackfillRun(a_job(to_date="2024-01-17"), threading.Event(), http=http) as backfill:
-        with pytest.raises(IncompleteBackfill) as failure:
-            take(backfill.klines(10))
+    with (
+        BackfillRun(a_job(to_date="2024-01-17"), threading.Event(), http=http) as backfill,
+        pytest.raises(IncompleteBackfill) as failure,
+    ):
+        take(backfill.klines(10))
 
     assert got == [*HOURS[:24], *HOURS[48:72]]
     assert days(failure.value.holes) == [16]
