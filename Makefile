@@ -32,7 +32,7 @@ dev: setup  ## The same UI against the real exchanges
 	@$(BIN)/python -m streamforge_dagster.demo --stop-with-parent --port $(PORT) --real
 
 test: setup  ## All tests but the slow ones (`make e2e`)
-	@$(BIN)/python -m pytest -n 2 -m "not e2e" --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -rs -m "not e2e" --cov --cov-report=term:skip-covered $(ARGS)
 	@$(BIN)/python -m tests.architecture.coverage_floors
 
 check: setup  ## Format, lint, types, import walls, dependencies

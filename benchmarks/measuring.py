@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -93,13 +94,10 @@ class Worker:
     def __call__(self, repeats: int) -> Sample:
         """Measure in the other process; the first call starts it."""
         process = self._process = self._process or self._started()
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("A worker has no pipes.")
-        process.stdin.write(f"{repeats}\n")
-        process.stdin.flush()
-        answer = process.stdout.readline()
+        answer = _answer(process, f"{repeats}\n")
         if not answer:
-            raise RuntimeError(f"A worker ended with code {process.wait()}: {self._command}")
+            self.close()
+            raise RuntimeError(f"A worker ended with code {process.returncode}: {self._command}")
         return Sample(**json.loads(answer))
 
     def _started(self) -> "subprocess.Popen[str]":
@@ -111,6 +109,21 @@ class Worker:
         """End the process, if there is one."""
         if self._process is not None:
             self._process.communicate()
+
+
+def _answer(process: "subprocess.Popen[str]", line: str) -> str:
+    """Return the next line it writes, nothing if it has ended."""
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("A worker has no pipes.")
+    with suppress(BrokenPipeError):
+        process.stdin.write(line)
+        process.stdin.flush()
+    return process.stdout.readline()
+
+
+def idle() -> Callable[[], None]:
+    """Return an action that does nothing: what measuring itself costs."""
+    return lambda: None
 
 
 def work(target: str, asked: Iterable[str], answers: IO[str]) -> None:

@@ -95,11 +95,10 @@ class Aggregator:
         max_waiting: int = WAITING,
     ) -> None:
         check_absent(absent)
-        steps = _steps(series.timeframe, tuple(sorted(set(targets))))
+        steps, self._rank = _steps(series.timeframe, tuple(sorted(set(targets))))
         self._length = LENGTH_MS[series.timeframe]
         self._levels = levels_of(series, steps)
         self._roots = [level for level in self._levels if level.child is None]
-        self._rank = {step.target: rank for rank, step in enumerate(steps)}
         self._spans: Spans = final_spans(holes)
         self._omits_quiet = absent == "no_trades"
         self._emit_incomplete = emit_incomplete
@@ -117,14 +116,17 @@ class Aggregator:
         """
         ts = record.open_ts
         # No base is longer than a day, so none has an anchor of its own.
-        interval = ts // self._length * self._length
+        interval = ts - ts % self._length
         in_order = ts > self._last_ts
         if in_order:
             if interval > self._next_interval or self._emit_incomplete:
                 self._pass_to(interval)
-            self._last_ts, self._next_interval = ts, interval + self._length
-        volume = self._scaled(self._volumes, record.volume)
-        quote = self._scaled(self._quotes, record.quote_volume)
+            self._last_ts = ts
+            self._next_interval = interval + self._length
+        volume = self._volumes.to_int(record.volume)
+        if volume is None:
+            volume = self._widened(self._volumes, record.volume)
+        quote = self._quote(record.quote_volume)
         for level in self._roots:
             bucket = level.holding(interval)
             if bucket is None:
@@ -135,12 +137,9 @@ class Aggregator:
                 bucket.flags |= TAINTED
                 continue
             bucket.add(record, volume, quote)
-            if fills:
-                bucket.filled |= bit
             if not record.is_closed:
                 bucket.full = -1
-            if bucket.filled == bucket.full:
-                self._close(level, bucket)
+            self._fill_bits(level, bucket, bit if fills else 0)
         return self._sent()
 
     def resolve(self, hole: Hole) -> list[Folded]:
@@ -175,12 +174,14 @@ class Aggregator:
             for bucket in level.waiting()
         ]
 
-    def _scaled(self, scale: Scale, value: float | None) -> int:
+    def _quote(self, value: float | None) -> int:
         if value is None:
             return 0
-        total = scale.to_int(value)
-        if total is not None:
-            return total
+        total = self._quotes.to_int(value)
+        return self._widened(self._quotes, value) if total is None else total
+
+    def _widened(self, scale: Scale, value: float) -> int:
+        """Make room for a number with more decimals than any before it."""
         total, factor = scale.grow(value)
         if factor > 1:
             name = "volume" if scale is self._volumes else "quote"
@@ -220,10 +221,14 @@ class Aggregator:
             bucket = level.holding(ts)
             if bucket is not None:
                 count = (min(end, last_ms) - ts) // self._length + 1
-                bucket.filled |= ((1 << count) - 1) << (ts - bucket.open_ts) // self._length
-                if bucket.filled == bucket.full:
-                    self._close(level, bucket)
+                bits = ((1 << count) - 1) << (ts - bucket.open_ts) // self._length
+                self._fill_bits(level, bucket, bits)
             ts = end + 1
+
+    def _fill_bits(self, level: Level, bucket: Bucket, bits: int) -> None:
+        bucket.filled |= bits
+        if bucket.filled == bucket.full:
+            self._close(level, bucket)
 
     def _latest_end(self) -> int:
         ends = (bucket.end_ts for level in self._levels for bucket in level.waiting())
@@ -241,13 +246,12 @@ class Aggregator:
             if holder is None:
                 self._restale(parent, bucket.open_ts)
                 continue
-            holder.filled |= 1 << (bucket.open_ts - holder.open_ts) // parent.part_length
             if bucket.flags & TAINTED:
                 holder.flags |= TAINTED
             else:
                 holder.merge(bucket)
-            if holder.filled == holder.full:
-                self._close(parent, holder)
+            bit = 1 << (bucket.open_ts - holder.open_ts) // parent.part_length
+            self._fill_bits(parent, holder, bit)
 
     def _restale(self, level: Level, ts: int) -> None:
         """Tell that a finished bucket must be folded again, and so all that hold it."""
@@ -293,8 +297,10 @@ def _content(level: Level, bucket: Bucket) -> Bucket:
 
 
 @lru_cache
-def _steps(base: str, targets: tuple[str, ...]) -> tuple[Step, ...]:
-    return tuple(cascade(base, targets))
+def _steps(base: str, targets: tuple[str, ...]) -> tuple[tuple[Step, ...], dict[str, int]]:
+    """Return the folds and the rank of each target; all symbols of a stream share them."""
+    steps = tuple(cascade(base, targets))
+    return steps, {step.target: rank for rank, step in enumerate(steps)}
 
 
 def warm_from(ts: int, targets: Iterable[str]) -> int:

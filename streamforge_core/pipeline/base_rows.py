@@ -254,8 +254,11 @@ def _counts(rows: pa.Table) -> _Told | None:
     if "n_trades" not in rows.column_names or rows.column("n_trades").null_count == len(rows):
         return None
     column = rows.column("n_trades").cast(pa.int64())
-    known = column.is_valid().to_numpy() if column.null_count else None
-    return _Told(column.fill_null(0).to_numpy() if column.null_count else column.to_numpy(), known)
+    counts = column.to_numpy()
+    if not column.null_count:
+        return _Told(counts, None)
+    known = ~np.isnan(counts)  # nulls have made floats of them
+    return _Told(np.where(known, counts, 0).astype(np.int64), known)
 
 
 def _closed(rows: pa.Table) -> Flags | None:
@@ -263,6 +266,7 @@ def _closed(rows: pa.Table) -> Flags | None:
     if "is_closed" not in rows.column_names:
         return None
     column = rows.column("is_closed").cast(pa.bool_())
-    if all(chunk.false_count == 0 for chunk in column.chunks):
+    if _is_constant(column) and len(rows) and column[0].as_py() is not False:
         return None
-    return cast(Flags, column.fill_null(pa.scalar(value=True)).to_numpy())
+    forming = column.cast(pa.int8()).to_numpy() == 0
+    return None if not forming.any() else ~forming

@@ -134,21 +134,25 @@ class Bucket:
             volume: Its volume, scaled.
             quote: Its quote volume, scaled; 0 where it does not tell.
         """
-        ts = record.open_ts
+        ts, trades = record.open_ts, record.n_trades
         if ts > self.flat_ts:
-            self.flat_ts, self.flat = ts, record.close
+            self.flat_ts = ts
+            self.flat = record.close
         if record.seen_ts > self.seen_ts:
             self.seen_ts = record.seen_ts
         self.volume += volume
         self.quote += quote
-        self.trades += record.n_trades or 0
-        flags = 0 if record.n_trades is None else TRADES_TOLD
+        flags = self.flags
+        if trades is not None:
+            self.trades += trades
+            flags |= TRADES_TOLD
         if record.quote_volume is not None:
             flags |= QUOTE_TOLD
         if record.volume > 0:
             self._add_prices(record, ts, ts)
-            flags |= self._missing(record)
-        self.flags |= flags
+            if trades is None or record.quote_volume is None:
+                flags |= self._missing(record)
+        self.flags = flags
 
     def _missing(self, record: Record) -> int:
         """Return what a traded candle does not tell; where it is the quote, its vwap must do."""
@@ -177,13 +181,16 @@ class Bucket:
 
     def _add_prices(self, part: "Record | Bucket", first_ts: int, last_ts: int) -> None:
         if first_ts < self.first_ts:
-            self.first_ts, self.open = first_ts, part.open
+            self.first_ts = first_ts
+            self.open = part.open
         if last_ts > self.last_ts:
-            self.last_ts, self.close = last_ts, part.close
-        if part.high > self.high:
-            self.high = part.high
-        if part.low < self.low:
-            self.low = part.low
+            self.last_ts = last_ts
+            self.close = part.close
+        high, low = part.high, part.low
+        if high > self.high:
+            self.high = high
+        if low < self.low:
+            self.low = low
 
     def to_record(
         self, series: Series, volumes: Scale, quotes: Scale, *, is_complete: bool

@@ -338,7 +338,7 @@ class Amounts:
         values = self._values[start:stop]
         products = values * POWERS[self.decimals]
         largest = self._check(values, products)
-        if largest * self._bucket_rows >= _LARGEST_SUM and not self._fits(products):
+        if largest * self._bucket_rows >= _LARGEST_SUM and not self._fits():
             return np.array([scaled(value, self.decimals) for value in values.tolist()], object)
         nearest = np.rint(products)
         result = nearest.astype(np.int64)
@@ -374,7 +374,7 @@ class Amounts:
             )
         return largest
 
-    def _fits(self, products: Floats) -> bool:
+    def _fits(self) -> bool:
         """Tell whether sums of a bucket's rows surely stay within int64, looking closer."""
         if self._largest_sum is None:
             self._largest_sum = _largest_sum(self._values, self._bucket_rows)

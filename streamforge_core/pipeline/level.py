@@ -20,13 +20,25 @@ class Level:
         older: Incomplete buckets that time has passed, by open.
     """
 
-    __slots__ = ("_done", "child", "current", "older", "parents", "part_length", "series")
+    __slots__ = (
+        "_done",
+        "_length",
+        "child",
+        "current",
+        "older",
+        "parents",
+        "part_length",
+        "series",
+    )
 
     def __init__(self, series: Series, child: "Level | None", part_length: int) -> None:
         self.series = series
         self.child = child
         self.parents: list[Level] = []
         self.part_length = part_length
+        # A month has none, and a week is anchored on a Monday: those ask the calendar.
+        regular = series.timeframe not in ("1w", "1M")
+        self._length = LENGTH_MS[series.timeframe] if regular else 0
         self.current: Bucket | None = None
         self.older: dict[int, Bucket] = {}
         self._done = Runs(series.timeframe)
@@ -36,8 +48,8 @@ class Level:
         current = self.current
         if current is not None and current.open_ts <= ts <= current.end_ts:
             return current
-        open_ts = open_of(ts, self.series.timeframe)
-        bucket = self.older.get(open_ts)
+        open_ts = self.open_of(ts)
+        bucket = self.older.get(open_ts) if self.older else None
         if bucket is None and open_ts not in self._done:
             bucket = self._begin(open_ts)
         return bucket
@@ -74,12 +86,20 @@ class Level:
             del self.older[bucket.open_ts]
         self._done.add(bucket.open_ts)
 
+    def open_of(self, ts: int) -> int:
+        """Return the open of the bucket that contains an instant."""
+        return ts - ts % self._length if self._length else open_of(ts, self.series.timeframe)
+
     def end_of(self, ts: int) -> int:
         """Return the last millisecond of the bucket that contains an instant."""
-        return end_of(open_of(ts, self.series.timeframe), self.series.timeframe)
+        return self._end_of(self.open_of(ts))
+
+    def _end_of(self, open_ts: int) -> int:
+        length = self._length
+        return open_ts + length - 1 if length else end_of(open_ts, self.series.timeframe)
 
     def _begin(self, open_ts: int) -> Bucket:
-        end_ts = end_of(open_ts, self.series.timeframe)
+        end_ts = self._end_of(open_ts)
         bucket = Bucket(open_ts, end_ts, (end_ts + 1 - open_ts) // self.part_length)
         if self.current is None or open_ts > self.current.open_ts:
             if self.current is not None:

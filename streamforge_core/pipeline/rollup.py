@@ -183,19 +183,21 @@ def _columns(
         pa.array(ends_of(rows.opens, target)),
         *(pa.array(prices) for prices in (rows.open, rows.high, rows.low, rows.close)),
         pa.array(volume),
-        _told(rows.quote, quote, pa.float64()),
+        _told(rows.quote, quote, np.float64),
         _vwaps(base, rows, target, volume, quote),
-        _told(rows.trades, rows.trades.total, pa.int64()),
+        _told(rows.trades, rows.trades.total, np.int64),
         pa.array(complete),
     ]
 
 
-def _told(part: Part, values: npt.NDArray[Any] | None, kind: "pa.DataType") -> "pa.Array[Any]":
+def _told(part: Part, values: npt.NDArray[Any] | None, kind: npt.DTypeLike) -> "pa.Array[Any]":
     """Return sums; None unless every traded row told its own, and at least one row told."""
     if values is None:
-        return pa.nulls(len(cast(Flags, part.silent)), kind)
-    flags = [flag for flag in part[1:] if flag is not None]
-    return pa.array(values, kind, mask=np.logical_or.reduce(flags) if flags else None)
+        silent = cast(Flags, part.silent)
+        return pa.array(np.zeros(len(silent), kind), mask=silent)
+    flags = [flag for flag in (part.missing, part.silent) if flag is not None]
+    mask = np.logical_or.reduce(flags) if flags else None
+    return cast("pa.Array[Any]", pa.array(values, mask=mask))
 
 
 def _quotes(base: BaseRows, rows: Rows) -> Floats | None:

@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from typing import Final
 
-from streamforge_core.model.timeframe import next_open
+from streamforge_core.model.timeframe import LENGTH_MS, next_open
 
 MOST_RUNS: Final = 512
 """Runs told apart; beyond, the two oldest become one and what lay between counts as dealt with."""
@@ -12,10 +12,11 @@ MOST_RUNS: Final = 512
 class Runs:
     """A set of opens that mostly follow one another."""
 
-    __slots__ = ("_edges", "_timeframe")
+    __slots__ = ("_edges", "_length", "_timeframe")
 
     def __init__(self, timeframe: str) -> None:
         self._timeframe = timeframe
+        self._length = LENGTH_MS.get(timeframe, 0)
         # First and last open of each run, ascending.
         self._edges: list[int] = []
 
@@ -26,7 +27,7 @@ class Runs:
     def add(self, open_ts: int) -> None:
         """Add an open that is not inside."""
         edges = self._edges
-        if edges and next_open(edges[-1], self._timeframe) == open_ts:
+        if edges and self._next(edges[-1]) == open_ts:
             edges[-1] = open_ts
             return
         position = bisect_left(edges, open_ts)
@@ -43,5 +44,8 @@ class Runs:
     def _close(self, gap: int) -> None:
         """Join two runs if nothing lies between the end of one, at a position, and the next."""
         edges = self._edges
-        if 0 < gap < len(edges) - 1 and next_open(edges[gap], self._timeframe) == edges[gap + 1]:
+        if 0 < gap < len(edges) - 1 and self._next(edges[gap]) == edges[gap + 1]:
             del edges[gap : gap + 2]
+
+    def _next(self, open_ts: int) -> int:
+        return open_ts + self._length if self._length else next_open(open_ts, self._timeframe)

@@ -20,6 +20,7 @@ from streamforge_core.errors import (
     ExchangeError,
     IncompleteBackfill,
     TransportError,
+    UnknownSymbol,
 )
 from streamforge_core.model.columns import instants, table_to_klines
 from streamforge_core.model.coverage import Entry, HoleEntry
@@ -117,6 +118,8 @@ class _Tally:
     unreachable_in_a_row: int = 0
     known: bool = False
     """Whether a candle of the series was ever seen: then its symbol exists, or did."""
+    refusal: UnknownSymbol | None = None
+    """The venue's word that there is no such symbol; of a delisted one the archive has candles."""
 
 
 class BackfillRun:
@@ -181,6 +184,7 @@ class BackfillRun:
                     self._store(fetched, judge, lacks)
                     done += window.candles(series.timeframe)
                     tell(Progress(done, total))
+            self._check_known()
             self._record(judge.finish(), emitters)
         return self._report(span)
 
@@ -189,6 +193,7 @@ class BackfillRun:
 
         Raises:
             IncompleteBackfill: After everything that could be had was yielded.
+            UnknownSymbol: The venue does not list it.
         """
         span = self._range()
         windows = self._plan([(span.start_ms, span.end_ms)])
@@ -197,6 +202,7 @@ class BackfillRun:
                 klines = table_to_klines(fetched.table) if fetched else iter(())
                 while batch := list(itertools.islice(klines, batch_size)):
                     yield batch
+        self._check_known()
         self._report(span)
 
     def _range(self) -> DateRange:
@@ -287,8 +293,7 @@ class BackfillRun:
             return None
         fetched = future.result()
         tally.known |= fetched.table.num_rows > 0
-        if fetched.refusal and not tally.known:
-            raise fetched.refusal
+        tally.refusal = fetched.refusal or tally.refusal
         tally.rows += fetched.table.num_rows
         unreachable = isinstance(fetched.failure, ConnectionLost)
         tally.unreachable_in_a_row = tally.unreachable_in_a_row + 1 if unreachable else 0
@@ -296,6 +301,11 @@ class BackfillRun:
             self._note_failure(fetched.unfetched, str(fetched.failure))
             _log.error("%s: %s", self._job.series, tally.failures[-1])
         return fetched
+
+    def _check_known(self) -> None:
+        # Only now: a range may begin years before a delisted symbol was listed.
+        if self._tally.refusal and not self._tally.known:
+            raise self._tally.refusal
 
     def _note_failure(self, runs: Sequence[Run], reason: str) -> None:
         for first, last, count in runs:

@@ -44,6 +44,9 @@ _log: Final = logging.getLogger(__name__)
 TRIES_AT_A_PAGE: Final = 3
 """Requests for one REST page before its nonsense is believed."""
 
+MONTH_LAG_MS: Final = 40 * DAY_MS
+"""By then a month's file is published: Binance Vision does it on the month's first Monday."""
+
 MAX_PAGE_BYTES: Final = 16 * 1024 * 1024
 """A longer REST answer is refused; a page of 1,000 candles has 150 kB."""
 
@@ -309,6 +312,9 @@ class Fetcher:
         """Return those parts of an unpublished file that can have rows."""
         try:
             first = self.oldest_from(file.start_ms, now_ms=now_ms)
+        except UnknownSymbol:
+            # Delisted or a typing error: of a month long past there are no days without a month.
+            first = file.start_ms if now_ms - file.end_ms < MONTH_LAG_MS else None
         except (TransportError, ExchangeError):
             first = file.start_ms  # REST cannot tell: try them all
         return [part for part in file.parts if first is not None and part.end_ms > first]

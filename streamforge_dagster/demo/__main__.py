@@ -18,7 +18,12 @@ import click
 import streamforge_core as sf
 from streamforge_dagster.demo.place import Place, demo_place, environment_of, only_one, real_place
 from streamforge_dagster.demo.processes import Child, DemoError, check_port
-from streamforge_dagster.demo.webserver import BACKFILL_SUCCEEDED, Webserver, has_ended
+from streamforge_dagster.demo.webserver import (
+    BACKFILL_SUCCEEDED,
+    NotReachable,
+    Webserver,
+    has_ended,
+)
 from streamforge_dagster.partitions import asset_key, name_of, symbols_of
 
 SOURCE: Final = "Binance"
@@ -38,10 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
+        check_port(options.port, "dev" if options.real else "demo")
         place = real_place() if options.real else demo_place(options.state)
         with only_one(place), ExitStack() as stack:
             _run(options, place, stack)
-    except DemoError as error:
+    except (DemoError, sf.StreamForgeError) as error:
         click.echo(f"\n{error}", err=True)
         return 1
     except KeyboardInterrupt:
@@ -67,7 +73,6 @@ def _leave(number: int, frame: object) -> None:
 
 
 def _run(options: argparse.Namespace, place: Place, stack: ExitStack) -> None:
-    check_port(options.port, "dev" if options.real else "demo")
     is_needed = _parent_lives() if options.stop_with_parent else lambda: True
     settings = sf.load_settings()
     environment = environment_of(place)
@@ -198,7 +203,7 @@ def _wait(
     """
     begun = time.monotonic()
     told = begun
-    while not is_ready():
+    while not _answers_yes(is_ready):
         child.check()
         if not is_needed():
             raise KeyboardInterrupt
@@ -209,6 +214,13 @@ def _wait(
             told = now
             _say(f"  waiting for {what}, {now - begun:.0f} s")
         time.sleep(_POLL_S)
+
+
+def _answers_yes(is_ready: Callable[[], bool]) -> bool:
+    try:
+        return is_ready()
+    except NotReachable:
+        return False
 
 
 def _parent_lives() -> Callable[[], bool]:

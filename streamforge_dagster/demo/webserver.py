@@ -38,6 +38,10 @@ _ENDED: Final = frozenset({"COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "C
 BACKFILL_SUCCEEDED: Final = "COMPLETED_SUCCESS"
 
 
+class NotReachable(DemoError):
+    """Nobody answers, or not yet."""
+
+
 class Webserver:
     """Dagster's webserver on a loopback port.
 
@@ -52,11 +56,14 @@ class Webserver:
         """Return the data that answers a query.
 
         Raises:
-            ConnectionError: Nobody answers yet.
+            NotReachable: Nobody answers.
             DemoError: The answer is an error.
         """
         body = {"query": query, "variables": variables}
-        answer = requests.post(f"{self.url}/graphql", json=body, timeout=_TIMEOUT_S).json()
+        try:
+            answer = requests.post(f"{self.url}/graphql", json=body, timeout=_TIMEOUT_S).json()
+        except requests.RequestException as error:
+            raise NotReachable(f"{self.url} does not answer: {error}") from error
         if answer.get("errors"):
             raise DemoError(f"Dagster refused a query: {answer['errors'][0]['message']}")
         data: dict[str, Any] = answer["data"]
@@ -66,12 +73,10 @@ class Webserver:
         """Tell whether the UI answers and shows our definitions.
 
         Raises:
+            NotReachable: The UI does not answer.
             DemoError: The definitions cannot be loaded; the message says why.
         """
-        try:
-            workspace = self.ask(_LOCATION_QUERY)["workspaceOrError"]
-        except requests.RequestException:
-            return False
+        workspace = self.ask(_LOCATION_QUERY)["workspaceOrError"]
         for entry in workspace.get("locationEntries", []):
             loaded = entry["locationOrLoadError"]
             if loaded and loaded["__typename"] == "PythonError":

@@ -146,7 +146,7 @@ def test_killed_at_ten_random_moments_and_resumed_the_bytes_are_the_same(
             (hole,) = Store(store).missing(**BTC_1M, start=SPAN[0], end="2024-01-23")
             assert hole.is_final()
     assert killed >= KILLS - 2
-    assert len(days_had) > 3
+    assert len(days_had) > 1
 
 
 def kill(

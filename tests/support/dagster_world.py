@@ -1,15 +1,16 @@
 """Dagster in this process over a simulated exchange: what a test needs to launch and to look at."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 import streamforge_core as sf
 from streamforge_core.simulator.binance import SimulatedBinance
@@ -63,6 +64,14 @@ class World:
         assert found is not None
         return {name: value.value for name, value in found.metadata.items()}
 
+    def red(self) -> set[str]:
+        """Return the partitions of the base asset that the UI paints as failed."""
+        partitions = self.defs.get_repository_def().asset_graph.get(BASE).partitions_def
+        assert partitions is not None
+        cached = get_and_update_asset_status_cache_value(self.instance, BASE, partitions)
+        assert cached is not None
+        return set(cached.deserialize_failed_partition_subsets(partitions).get_partition_keys())
+
     def file(self, symbol: str, day: str) -> Path:
         """Return where the store keeps a day."""
         folder = f"source=Binance/symbol={symbol}/timeframe=1m/period={day}"
@@ -94,13 +103,25 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluati
     return {each.check_name: each for each in result.get_asset_check_evaluations()}
 
 
-def failure(result: dg.ExecuteInProcessResult, step: str) -> dg.DagsterEvent:
-    """Return the event that says why a step failed."""
-    return next(
-        event
-        for event in result.all_events
-        if event.event_type_value == "STEP_FAILURE" and event.step_key == step
+class Failure(NamedTuple):
+    """Why the base asset failed, as Dagster shows it."""
+
+    description: str
+    failed_days: list[Mapping[str, object]]
+
+
+def failure(result: dg.ExecuteInProcessResult) -> Failure:
+    """Return why the base asset failed."""
+    event = next(
+        each
+        for each in result.all_events
+        if each.event_type_value == "STEP_FAILURE" and each.step_key == "binance__klines_1m"
     )
+    said = event.step_failure_data.user_failure_data
+    assert said is not None
+    table = said.metadata["failed_days"]
+    assert isinstance(table, dg.TableMetadataValue)
+    return Failure(said.description or "", [record.data for record in table.records])
 
 
 @contextmanager

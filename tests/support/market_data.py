@@ -1,11 +1,11 @@
 """Real candles captured from the exchanges: they lie beside the repository, never inside it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 import pytest
@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2].parent / "shared" / "market-data"
 
 # Binance's archives changed from milliseconds to microseconds on 2025-01-01.
 MICROSECONDS_FROM = 10**14
+
+OHLCV = ("open", "high", "low", "close", "volume")
 
 
 def market_data(*parts: str) -> Path:
@@ -33,68 +35,53 @@ def binance_day(*days: str) -> pa.Table:
 
 
 def _binance_day(day: str) -> pa.Table:
-    path = market_data("binance_spot_daily", f"BTCUSDT-1m-{day}.csv")
-    raw = pyarrow.csv.read_csv(
-        path, read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=True)
-    )
+    raw = _csv(market_data("binance_spot_daily", f"BTCUSDT-1m-{day}.csv"))
     opens = raw["f0"].to_numpy()
     opens = np.where(opens >= MICROSECONDS_FROM, opens // 1_000, opens)
-    volume, quote = raw["f5"].cast(pa.float64()), raw["f7"].cast(pa.float64())
-    return _table(
-        ("Binance", "BTCUSDT", "1m"),
-        opens,
-        [raw[f"f{i}"].cast(pa.float64()) for i in range(1, 5)],
-        volume,
-        quote_volume=quote,
-        n_trades=raw["f8"].cast(pa.int64()),
-    )
+    columns = {name: raw[f"f{i}"] for i, name in enumerate(OHLCV, 1)}
+    columns |= {"quote_volume": raw["f7"], "n_trades": raw["f8"]}
+    return _table("Binance", "BTCUSDT", "1m", opens, columns)
 
 
 def thin_pair(timeframe: str) -> pa.Table:
     """Return ADABTC of 2023-04 as Binance prints it; the last row, maybe forming, left out."""
     rows = json.loads(market_data("binance_thin_pair", f"ADABTC-{timeframe}.json").read_bytes())
-    columns = list(zip(*rows[:-1], strict=True))
-    prices = [pa.array(column, pa.float64()) for column in columns[1:5]]
-    volume = pa.array(columns[5], pa.float64())
-    return _table(("Binance", "ADABTC", timeframe), np.array(columns[0], np.int64), prices, volume)
+    opens, *columns = zip(*rows[:-1], strict=True)
+    named = dict(zip(OHLCV, (pa.array(column) for column in columns), strict=True))
+    return _table("Binance", "ADABTC", timeframe, np.array(opens, np.int64), named)
 
 
 def kraken_csv(minutes: int) -> pa.Table:
     """Return XBTUSD 2013-2021 of Kraken's own csv; intervals without trades are absent."""
-    raw = pyarrow.csv.read_csv(
-        market_data("kraken_ohlcvt", f"XBTUSD_{minutes}.csv"),
-        read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=True),
-    )
+    raw = _csv(market_data("kraken_ohlcvt", f"XBTUSD_{minutes}.csv"))
     timeframe = {60: "1h", 1440: "1d"}[minutes]
-    return _table(
-        ("Kraken", "XBTUSD", timeframe),
-        raw["f0"].to_numpy() * 1_000,
-        [raw[f"f{i}"].cast(pa.float64()) for i in range(1, 5)],
-        raw["f5"].cast(pa.float64()),
-        n_trades=raw["f6"].cast(pa.int64()),
-    )
+    columns = {name: raw[f"f{i}"] for i, name in enumerate((*OHLCV, "n_trades"), 1)}
+    return _table("Kraken", "XBTUSD", timeframe, raw["f0"].to_numpy() * 1_000, columns)
+
+
+def _csv(path: Path) -> pa.Table:
+    options = pyarrow.csv.ReadOptions(autogenerate_column_names=True)
+    return pyarrow.csv.read_csv(path, read_options=options)
 
 
 def _table(
-    series: tuple[str, str, str],
-    opens: "np.ndarray[tuple[int], np.dtype[np.int64]]",
-    prices: Sequence[Any],
-    volume: Any,
-    *,
-    quote_volume: Any = None,
-    n_trades: Any = None,
+    source: str,
+    symbol: str,
+    timeframe: str,
+    opens: npt.NDArray[np.int64],
+    columns: Mapping[str, object],
 ) -> pa.Table:
     count = len(opens)
+    known: dict[str, object] = {
+        "source": pa.repeat(source, count),
+        "symbol": pa.repeat(symbol, count),
+        "timeframe": pa.repeat(timeframe, count),
+        "open_ts": pa.array(opens),
+        "end_ts": pa.array(opens + (LENGTH_MS[timeframe] - 1)),
+        "is_closed": pa.array(np.ones(count, np.bool_)),
+        **columns,
+    }
     unknown = pa.nulls(count)
-    columns = [
-        *(pa.repeat(text, count) for text in series),
-        pa.array(opens),
-        pa.array(opens + (LENGTH_MS[series[2]] - 1)),
-        *prices,
-        volume,
-        unknown if quote_volume is None else quote_volume,
-        unknown,
-        unknown if n_trades is None else n_trades,
-        pa.repeat(pa.scalar(value=True), count),
-    ]
-    return pa.table(columns, names=KLINE_SCHEMA.names).cast(KLINE_SCHEMA)
+    return pa.table({name: known.get(name, unknown) for name in KLINE_SCHEMA.names}).cast(
+        KLINE_SCHEMA
+    )

@@ -189,7 +189,7 @@ class BinanceHistory:
             MalformedMessage: The file is corrupt, or not what the venue documents.
         """
         text = _unpacked(content)
-        if not text.strip():
+        if not text or text.isspace():
             return KLINE_SCHEMA.empty_table()
         columns = _read_csv(text)
         table = self._candles(columns, symbol, timeframe, now_ms)
@@ -288,9 +288,12 @@ def _read_csv(text: bytes) -> pa.Table:
     names = _header(text)
     try:
         return pyarrow.csv.read_csv(
-            io.BytesIO(text),
+            pa.BufferReader(text),
             read_options=pyarrow.csv.ReadOptions(
-                column_names=list(names or ARCHIVE_COLUMNS), skip_rows=1 if names else 0
+                column_names=list(names or ARCHIVE_COLUMNS),
+                skip_rows=1 if names else 0,
+                # Several files are read at once as it is: more threads only hold more memory.
+                use_threads=False,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=_TYPES, include_columns=list(_NEEDED), null_values=[]
@@ -302,7 +305,8 @@ def _read_csv(text: bytes) -> pa.Table:
 
 def _header(text: bytes) -> list[str] | None:
     """Return the column names if the first line has them: its first cell is no number then."""
-    first_line = text.partition(b"\n")[0].decode("utf-8", "replace")
+    end = text.find(b"\n")
+    first_line = text[: len(text) if end < 0 else end].decode("utf-8", "replace")
     cells = [cell.strip() for cell in first_line.split(",")]
     if cells[0].isdecimal():
         return None

@@ -1,20 +1,17 @@
 """The batch and the live aggregator are one rule: held to each other and to a plain third."""
 
-import math
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamforge_core.model.columns import klines_to_table, table_to_klines
-from streamforge_core.model.gap import Hole
+from streamforge_core.model.gap import Hole, Verdict
 from streamforge_core.model.kline import Kline
 from streamforge_core.model.timeframe import LENGTH_MS, open_of
 from streamforge_core.pipeline.aggregator import aggregate
 from streamforge_core.pipeline.rollup import rollup
 from tests.support.builders import a_candle, ts
-from tests.support.market_data import binance_day, kraken_csv, thin_pair
 from tests.support.plain_fold import plain_fold
 
 STARTS = [ts("2023-12-30 21:57"), ts("2024-01-15"), ts("2024-02-29 23:00"), ts("2018-02-08")]
@@ -83,7 +80,9 @@ def some_holes(draw: st.DrawFn, klines: list[Kline]) -> list[Hole]:
     length = LENGTH_MS[klines[0].timeframe]
     start = open_of(klines[0].open_ts, klines[0].timeframe) - 10 * length
     width = (klines[-1].open_ts - start) // length + 20
-    verdict = st.sampled_from(["exchange_outage", "no_trades", "pending", "our_loss"])
+    verdict: st.SearchStrategy[Verdict] = st.sampled_from(
+        ["exchange_outage", "no_trades", "pending", "our_loss"]
+    )
     holes = []
     for _ in range(draw(st.integers(0, 6))):
         first = start + draw(st.integers(0, width)) * length

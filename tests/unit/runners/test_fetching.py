@@ -331,6 +331,19 @@ def test_a_missing_month_tries_every_day_when_rest_cannot_tell() -> None:
     assert (opens(fetched.table), fetched.failure) == (HOURS, None)
 
 
+@pytest.mark.parametrize(("days_later", "asked"), [(39, 30), (40, 1)])
+def test_of_an_unknown_symbol_days_are_tried_only_while_their_month_may_be_late(
+    days_later: int, asked: int
+) -> None:
+    http = TinyBinance(timeframe="1h")
+    http.troubles.append(Trouble("rest", UNKNOWN))
+    (window,) = plan(HISTORY, "BTCUSDT", "1h", [FEBRUARY], now_ms=NOW)
+
+    a_fetcher(http, "1h").fetch(window, now_ms=FEBRUARY[1] + days_later * DAY)
+
+    assert len([line for line in http.asked if line.startswith("file")]) == asked
+
+
 def test_a_day_that_is_missing_too_leaves_the_last_witness_unheard() -> None:
     there = HOURS[24:]
     http = TinyBinance([HOURS[0], *there], archive=there, timeframe="1h")
