@@ -20,6 +20,7 @@ from streamforge_core.transport.clock import SystemClock
 CASES: Final = {
     "month_to_parquet": "month_to_parquet:build",
     "rollup": "rollup:build",
+    "rollup_month": "rollup:build_month",
     "rollup_thin": "rollup:build_thin",
     "ten_years_memory": "ten_years_memory:build",
     "decode_kline": "decode_kline:build",

@@ -17,6 +17,8 @@ from streamforge_core.pipeline.rollup import rollup
 
 COLUMNS: Final = ["open", "high", "low", "close", "volume", "quote_volume", "n_trades"]
 
+_PRICES: Final = COLUMNS[:4]
+
 Prices = dict[str, list[bytes]]
 """By timeframe: opens, then the four prices, as raw columns."""
 
@@ -50,10 +52,19 @@ _PLAIN: Final = "plain first/max/min/last over every row, float sums; no vwap, n
 
 def build(setting: Setting) -> Case:
     """Return the case without gaps: a year, or a month."""
-    table = candles(_days(setting))
+    return _whole(setting, "rollup", 30 if setting.quick else 365)
+
+
+def build_month(setting: Setting) -> Case:
+    """Return the same over a month: what a call costs weighs more."""
+    return _whole(setting, "rollup_month", 31)
+
+
+def _whole(setting: Setting, name: str, day_count: int) -> Case:
+    table = candles(day_count)
     return Case(
-        name="rollup",
-        title=f"{_days(setting)} days of 1m in memory -> {', '.join(TIMEFRAMES)}; no gaps",
+        name=name,
+        title=f"{day_count} days of 1m in memory -> {', '.join(TIMEFRAMES)}; no gaps",
         unit="row",
         facts=f"{table.num_rows} rows, {days()[0]}. {_FAIR}",
         contenders=[*_contenders(setting, table), _read_pass(table)],
@@ -66,21 +77,18 @@ def build(setting: Setting) -> Case:
 
 
 def build_thin(setting: Setting) -> Case:
-    """Return the case of a thin pair: the same time with gaps and minutes without trades."""
-    table = thinned(candles(_days(setting)))
+    """Return the case of a thin pair: a year, or a month, with gaps and minutes without trades."""
+    day_count = 30 if setting.quick else 365
+    table = thinned(candles(day_count))
     quiet = int((table.column("volume").to_numpy() == 0).sum())
     return Case(
         name="rollup_thin",
-        title=f"{_days(setting)} days of a thin pair -> {', '.join(TIMEFRAMES)}",
+        title=f"{day_count} days of a thin pair -> {', '.join(TIMEFRAMES)}",
         unit="row",
         facts=f"{table.num_rows} rows, {days()[0]}; {quiet} of them made trade-less, runs of 80 "
         f"taken out. Plain aggregation gives other prices there. {_FAIR}",
         contenders=[*_contenders(setting, table), _read_pass(table)],
     )
-
-
-def _days(setting: Setting) -> int:
-    return 30 if setting.quick else 365
 
 
 def _contenders(setting: Setting, table: pa.Table) -> list[Contender]:
@@ -106,6 +114,15 @@ def _contenders(setting: Setting, table: pa.Table) -> list[Contender]:
             partial(pandas_rollup, frame),
             table.num_rows,
             f"five DataFrames of 7 columns; {_PLAIN}",
+            seen_as=_pandas_prices,
+        ),
+        Contender.here(
+            "pandas, traded only",
+            PANDAS,
+            partial(_pandas_traded, frame),
+            table.num_rows,
+            "five DataFrames of 7 columns; only traded minutes make prices, flat where none; float "
+            "sums, no vwap, no completeness",
             seen_as=_pandas_prices,
         ),
         Contender.here(
@@ -151,6 +168,22 @@ def pandas_rollup(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
         timeframe: frame.resample(width).agg(PANDAS_RULES).dropna(subset="open")
         for timeframe, width in PANDAS_WIDTHS.items()
     }
+
+
+def _pandas_traded(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return higher timeframes by the rule of the exchanges: only traded minutes make prices."""
+    traded = frame.copy()
+    traded[_PRICES] = frame[_PRICES].where(frame["volume"] > 0)
+    return {timeframe: _flat(traded, width) for timeframe, width in PANDAS_WIDTHS.items()}
+
+
+def _flat(traded: pd.DataFrame, width: str) -> pd.DataFrame:
+    buckets = traded.resample(width)
+    found = buckets.agg(PANDAS_RULES)
+    close = found["close"].ffill()
+    for name in _PRICES:
+        found[name] = found[name].fillna(close)
+    return found[buckets.size() > 0]
 
 
 def polars_frame(table: pa.Table) -> pl.DataFrame:

@@ -109,7 +109,8 @@ class BaseRows:
         self._rows, self.opens, self.spacing = _each_once(_without_filled(rows))
         self.intervals = self.opens
         self._shared: Flags | None = None
-        if self.spacing % LENGTH_MS[timeframe] or not self.spacing:
+        length = LENGTH_MS[timeframe]
+        if not self.spacing or self.spacing % length or self.opens[0] % length:
             self.intervals = opens_of(self.opens, timeframe)
             self._shared = _if_any(np.diff(self.intervals, prepend=-1) == 0)
         # Off the grid several rows may share an interval: then only all rows are a bound.

@@ -12,21 +12,30 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-_PATIENCE_S: Final = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+Patience = Sequence[tuple[signal.Signals, float]]
+"""What is sent to the group, one after the other, and how many seconds it is waited for."""
+
+PATIENCE: Final[Patience] = (
+    (signal.SIGINT, 10.0),
+    (signal.SIGTERM, 5.0),
+    (signal.SIGKILL, 5.0),
+)
+
 _POLL_S: Final = 0.1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
-def main(command: list[str]) -> int:
+def main(command: list[str], patience: Patience = PATIENCE) -> int:
     """Run a command until it ends or standard input closes; return its exit code."""
     _adopt_orphans()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our own command
     while child.poll() is None and not _input_is_closed():
         pass
-    _stop_group(child)
+    _stop_group(child, patience)
     return child.returncode or 0
 
 
@@ -41,10 +50,10 @@ def _input_is_closed() -> bool:
     return bool(readable) and not os.read(sys.stdin.fileno(), 1)
 
 
-def _stop_group(child: "subprocess.Popen[bytes]") -> None:
+def _stop_group(child: "subprocess.Popen[bytes]", patience: Patience) -> None:
     """Ask every process of the group to end, ever less politely, until none is left."""
-    for number, patience_s in _PATIENCE_S:
-        end = time.monotonic() + patience_s
+    for number, seconds in patience:
+        end = time.monotonic() + seconds
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number)
         while time.monotonic() < end:

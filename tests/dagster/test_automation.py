@@ -39,6 +39,12 @@ def tick(instance: dg.DagsterInstance, when: datetime) -> tuple[list[dg.RunReque
     return list(data.run_requests or []), data.skip_message
 
 
+def _range(request: dg.RunRequest) -> tuple[str, str]:
+    tags = request.tags
+    prefix = "dagster/asset_partition_range"
+    return tags[f"{prefix}_start"], tags[f"{prefix}_end"]
+
+
 def look(instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
     result = symbols_sensor(dg.build_sensor_context(instance=instance))
     assert isinstance(result, dg.SensorResult | dg.SkipReason)
@@ -52,15 +58,10 @@ def test_after_midnight_each_symbol_gets_one_run_for_the_days_just_closed(
 
     requests, _ = tick(instance, datetime(2024, 1, 16, 0, 15, tzinfo=UTC))
 
-    assert [(each.run_key, each.tags) for each in requests] == [
-        (
-            f"{symbol}:2024-01-15",
-            {
-                "dagster/asset_partition_range_start": f"2024-01-13|{symbol}",
-                "dagster/asset_partition_range_end": f"2024-01-15|{symbol}",
-            },
-        )
-        for symbol in ("BTCUSDT", "ETHUSDT")
+    assert [each.run_key for each in requests] == ["BTCUSDT:2024-01-15", "ETHUSDT:2024-01-15"]
+    assert [_range(each) for each in requests] == [
+        ("2024-01-13|BTCUSDT", "2024-01-15|BTCUSDT"),
+        ("2024-01-13|ETHUSDT", "2024-01-15|ETHUSDT"),
     ]
 
 
@@ -69,8 +70,7 @@ def test_no_day_before_the_first_is_asked_for(instance: dg.DagsterInstance) -> N
 
     requests, _ = tick(instance, datetime(2024, 1, 3, 0, 15, tzinfo=UTC))
 
-    assert requests[0].tags["dagster/asset_partition_range_start"] == "2024-01-01|BTCUSDT"
-    assert requests[0].tags["dagster/asset_partition_range_end"] == "2024-01-02|BTCUSDT"
+    assert _range(requests[0]) == ("2024-01-01|BTCUSDT", "2024-01-02|BTCUSDT")
 
 
 @pytest.mark.parametrize("symbols", [[], ["BTCUSDT"]])

@@ -288,7 +288,7 @@ def _read_csv(text: bytes) -> pa.Table:
     names = _header(text)
     try:
         return pyarrow.csv.read_csv(
-            pa.BufferReader(text),
+            pa.BufferReader(text),  # type: ignore[arg-type]  # the stubs know no Arrow reader
             read_options=pyarrow.csv.ReadOptions(
                 column_names=list(names or ARCHIVE_COLUMNS),
                 skip_rows=1 if names else 0,

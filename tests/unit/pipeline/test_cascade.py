@@ -63,7 +63,7 @@ def test_one_label_is_a_list_of_one_and_repeats_are_dropped() -> None:
 def test_what_absence_means_is_one_of_two_words() -> None:
     check_absent("unknown")
     check_absent("no_trades")
-    with pytest.raises(ConfigError, match='"unknown" .* or "no_trades"'):
+    with pytest.raises(ConfigError, match=r'"unknown" .* or "no_trades"'):
         check_absent("ignore")
 
 
