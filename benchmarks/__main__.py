@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks.contest import Case, Setting, play, without
 from benchmarks.machine import machine_facts
 from benchmarks.measuring import ROOT
-from benchmarks.report import Played, print_report, write_json
+from benchmarks.report import Played, markdown, print_report, write_json
 from streamforge_core.model.timeframe import iso
 from streamforge_core.transport.clock import SystemClock
 
@@ -45,7 +45,20 @@ _WIDTH_IN_A_FILE: Final = 170
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the samples here instead of into benchmarks/results.",
 )
-def main(*, quick: bool, only: str | None, rounds: int | None, json_path: Path | None) -> None:
+@click.option(
+    "--markdown",
+    "markdown_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the table here too, as docs/benchmarks.md shows it.",
+)
+def main(
+    *,
+    quick: bool,
+    only: str | None,
+    rounds: int | None,
+    json_path: Path | None,
+    markdown_path: Path | None,
+) -> None:
     """Measure our paths beside those of others and print one table."""
     names = _chosen(only)
     rounds = rounds or (_QUICK_ROUNDS if quick else _ROUNDS)
@@ -60,6 +73,8 @@ def main(*, quick: bool, only: str | None, rounds: int | None, json_path: Path |
     )
     json_path = json_path or RESULTS / f"{started.replace(':', '')}.json"
     write_json(json_path, started=started, machine=machine, played=played)
+    if markdown_path:
+        markdown_path.write_text(markdown(started, machine, played))
     progress.print(f"Written: {json_path}")
 
 

@@ -90,6 +90,30 @@ def duration(seconds: float) -> str:
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
 
 
+def markdown(started: str, machine: Mapping[str, str], played: Iterable[Played]) -> str:
+    """Return what `docs/benchmarks.md` shows: every row, and how the goals stand."""
+    lines = [
+        f"Taken {started}. {'; '.join(f'{name}: {value}' for name, value in machine.items())}."
+    ]
+    for each in played:
+        lines += ["", f"**`{each.case.name}`** {each.case.title}. {each.case.facts}", ""]
+        lines += [
+            "| | version | CPU | wall | x first | peak | outcome |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        lines += [_markdown_row(_row(each, result)) for result in each.results.values()]
+        lines += [f"| {name} | not installed | | | | | |" for name in each.absent]
+        lines += [""] if each.case.goals else []
+        lines += [f"- {_judged(goal, each.results)}" for goal in each.case.goals]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    name, version, cpu, cpu_spread, wall, ratio, ratio_spread, peak, outcome = cells
+    shown = [name.strip(), version, f"{cpu} {cpu_spread}", wall, f"{ratio} {ratio_spread}"]
+    return f"| {' | '.join([*shown, peak, outcome])} |"
+
+
 def write_json(
     path: Path, *, started: str, machine: Mapping[str, str], played: Iterable[Played]
 ) -> None:

@@ -62,8 +62,11 @@ def _defs_of(name: str, settings: sf.Settings, retries: dg.RetryPolicy) -> dg.De
     partitions = day_by_symbol(name, start)
     assets, checks = [], []
     for source in (each for each in settings.sources if each.source == name):
-        assets.append(base_candles(source, partitions, retries))
-        assets += [rolled_up_candles(source, target, partitions) for target in source.rollups]
+        store = settings.store
+        assets.append(base_candles(source, partitions, store=store, retries=retries))
+        assets += [
+            rolled_up_candles(source, target, partitions, store=store) for target in source.rollups
+        ]
         checks += checks_of(source)
     own = dg.Definitions(
         assets=assets, asset_checks=checks, schedules=[catch_up_schedule(name, start)]

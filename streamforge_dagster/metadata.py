@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
@@ -51,10 +52,10 @@ _MEANINGS: Final = {
 
 _HOLE_SCHEMA: Final = dg.TableSchema(
     columns=[
+        dg.TableColumn("verdict", "string", description="Why nothing is there"),
+        dg.TableColumn("candles", "int"),
         dg.TableColumn("first_missing", "string", description="Open, UTC"),
         dg.TableColumn("last_missing", "string", description="Open, UTC"),
-        dg.TableColumn("candles", "int"),
-        dg.TableColumn("verdict", "string", description="Why nothing is there"),
     ]
 )
 
@@ -73,6 +74,11 @@ def column_schema() -> dg.TableSchema:
     )
 
 
+def declared_facts(store: Path) -> Facts:
+    """Return what is known of an asset before it was ever filled."""
+    return {"dagster/column_schema": column_schema(), "dagster/uri": f"file://{store.absolute()}"}
+
+
 def facts(stored: StoredDay) -> Facts:
     """Return what is said about every partition of every timeframe."""
     found = stored.table.num_rows
@@ -87,15 +93,15 @@ def facts(stored: StoredDay) -> Facts:
         "unexplained": stored.unexplained(),
         "first_open": utc(opens[0].as_py()) if found else "none",
         "last_open": utc(opens[-1].as_py()) if found else "none",
-        **({"dagster/uri": f"file://{stored.files[0].absolute()}"} if stored.files else {}),
         **holes(stored.holes),
-        **_archive_checksums(stored),
     }
 
 
-def _archive_checksums(stored: StoredDay) -> Facts:
-    lines = [f"{path.rpartition('/')[2]} {sha256}" for path, sha256 in stored.archives]
-    return {"archive_sha256": "\n".join(lines)} if lines else {}
+def archive_checksums(stored: StoredDay) -> Facts:
+    """Return which bulk files the day was read from, and their digests."""
+    lines = [f"- {path.rpartition('/')[2]} `{sha256}`" for path, sha256 in stored.archives]
+    # As text, a digest would be one word wide enough to push the rest of the table out of sight.
+    return {"archive_sha256": dg.MetadataValue.md("\n".join(lines))} if lines else {}
 
 
 def holes(found: Sequence[sf.Hole]) -> Facts:
@@ -103,14 +109,14 @@ def holes(found: Sequence[sf.Hole]) -> Facts:
     if not found:
         return {}
     evidence = [
-        f"{utc(hole.first_open_ts)}\n"
-        + "\n".join(f"  {each.asked}: {each.answer}" for each in hole.evidence)
+        f"{_minute(hole.first_open_ts)} "
+        + "; ".join(f"{each.asked}: {each.answer}" for each in hole.evidence)
         for hole in found[:_HOLES_SHOWN]
         if hole.evidence
     ]
     return {
         "holes": _holes_table(found),
-        **({"evidence": "\n".join(evidence)} if evidence else {}),
+        **({"evidence": " | ".join(evidence)} if evidence else {}),
     }
 
 
@@ -118,10 +124,10 @@ def _holes_table(holes: Sequence[sf.Hole]) -> dg.TableMetadataValue:
     records = [
         dg.TableRecord(
             {
-                "first_missing": utc(hole.first_open_ts),
-                "last_missing": utc(hole.last_open_ts),
-                "candles": hole.count,
                 "verdict": f"{hole.verdict}{', provisional' if hole.provisional else ''}",
+                "candles": hole.count,
+                "first_missing": _minute(hole.first_open_ts),
+                "last_missing": _minute(hole.last_open_ts),
             }
         )
         for hole in holes[:_HOLES_SHOWN]
@@ -131,7 +137,11 @@ def _holes_table(holes: Sequence[sf.Hole]) -> dg.TableMetadataValue:
 
 def utc(ts: int) -> str:
     """Write an instant in epoch milliseconds for a reader."""
-    return datetime.fromtimestamp(ts // 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{_minute(ts)} UTC"
+
+
+def _minute(ts: int) -> str:
+    return datetime.fromtimestamp(ts // 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def plot(stored: StoredDay) -> Facts:

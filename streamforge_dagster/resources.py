@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, TypedDict
 
 import dagster as dg
@@ -24,7 +23,6 @@ class StoredDay:
         day: UTC.
         table: The candles, ascending.
         holes: What is missing, each with its verdict.
-        files: Where the candles lie.
         archives: Bulk files that were read for the day: path and SHA-256 of each.
     """
 
@@ -33,7 +31,6 @@ class StoredDay:
     day: date
     table: pa.Table
     holes: Sequence[sf.Hole]
-    files: Sequence[Path] = ()
     archives: Sequence[tuple[str, str]] = ()
 
     def unexplained(self) -> int:
@@ -109,7 +106,6 @@ class Candles(dg.ConfigurableResource[Any]):
             day=day.first,
             table=self.read(source, timeframe, day),
             holes=self.missing(source, timeframe, day),
-            files=self._store().files(**_range(source, timeframe, day)),
             archives=[(each.path, each.sha256) for each in archives if each.path.endswith(ends)],
         )
 

@@ -4,16 +4,21 @@ An append-only log of JSON lines. What is done is always judged from rows and th
 the log alone never makes a range count as done.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 import msgspec
 import numpy as np
 
 from streamforge_core.errors import MalformedMessage
-from streamforge_core.model.columns import Instants, opens_between, opens_of
+from streamforge_core.model.columns import Instants, ends_of, opens_between, opens_of
 from streamforge_core.model.gap import Hole
+from streamforge_core.model.timeframe import LENGTH_MS, first_open_from, next_open
+
+PIECE_CANDLES: Final = 100_000
+"""Candles looked at together: ten years of minutes must not need their memory all at once."""
 
 
 class HoleEntry(msgspec.Struct, frozen=True, tag="hole", tag_field="kind"):
@@ -140,26 +145,40 @@ def find_missing(
         timeframe: Of the series.
         coverage: What is known about the series.
     """
-    expected = opens_between(*_existing(present, start_ms, end_ms, coverage), timeframe)
-    missing = np.setdiff1d(expected, opens_of(present, timeframe), assume_unique=False)
+    start_ms, end_ms = _existing(present, start_ms, end_ms, coverage)
+    present = np.sort(present)
+    holes: list[Hole] = []
+    for piece in _pieces(start_ms, end_ms, timeframe):
+        first, after = np.searchsorted(present, piece)
+        inside = opens_of(present[first:after], timeframe)
+        missing = np.setdiff1d(opens_between(*piece, timeframe), inside)
+        for run in _runs(missing, timeframe, coverage.holes):
+            _join(holes, run, timeframe)
+    return holes
+
+
+def _pieces(start_ms: int, end_ms: int, timeframe: str) -> Iterator[tuple[int, int]]:
+    """Cut a span into pieces on the grid: what is worked on at once does not grow with the span."""
+    if start_ms >= end_ms:
+        return
+    first = first_open_from(start_ms, timeframe)
+    step = LENGTH_MS.get(timeframe, end_ms) * PIECE_CANDLES
+    for start in range(first, end_ms, step):
+        yield start, min(start + step, end_ms)
+
+
+def _runs(missing: Instants, timeframe: str, holes: Sequence[Hole]) -> Iterator[Hole]:
+    """Yield runs of neighbouring opens with one verdict."""
     if not len(missing):
-        return []
+        return
     verdict_of = np.full(len(missing), -1)
-    for index, hole in enumerate(coverage.holes):
+    for index, hole in enumerate(holes):
         first, after = np.searchsorted(missing, [hole.first_open_ts, hole.last_open_ts + 1])
         verdict_of[first:after] = index
-    neighbour = np.diff(np.searchsorted(expected, missing)) == 1
-    same = verdict_of[1:] == verdict_of[:-1]
-    cuts = np.flatnonzero(~(neighbour & same)) + 1
-    starts, stops = [0, *cuts.tolist()], [*cuts.tolist(), len(missing)]
-    runs = [
-        (
-            _judged(coverage.holes, int(verdict_of[a]), missing[a:b]),
-            a == 0 or bool(neighbour[a - 1]),
-        )
-        for a, b in zip(starts, stops, strict=True)
-    ]
-    return _joined(runs)
+    apart = missing[1:] != ends_of(missing[:-1], timeframe) + 1
+    cuts = np.flatnonzero(apart | (verdict_of[1:] != verdict_of[:-1])) + 1
+    for start, stop in pairwise([0, *cuts.tolist(), len(missing)]):
+        yield _judged(holes, int(verdict_of[start]), missing[start:stop])
 
 
 def _existing(present: Instants, start_ms: int, end_ms: int, coverage: Coverage) -> tuple[int, int]:
@@ -182,20 +201,22 @@ def _judged(holes: Sequence[Hole], index: int, missing: Instants) -> Hole:
     return replace(holes[index], first_open_ts=first, last_open_ts=last, count=len(missing))
 
 
-def _joined(runs: list[tuple[Hole, bool]]) -> list[Hole]:
-    holes: list[Hole] = []
-    for hole, touches in runs:
-        before = holes[-1] if holes and touches else None
-        if before and (before.verdict, before.provisional) == (hole.verdict, hole.provisional):
-            holes[-1] = replace(
-                before,
-                last_open_ts=hole.last_open_ts,
-                count=before.count + hole.count,
-                evidence=tuple(dict.fromkeys(before.evidence + hole.evidence)),
-            )
-        else:
-            holes.append(hole)
-    return holes
+def _join(holes: list[Hole], run: Hole, timeframe: str) -> None:
+    """Append a run, or lengthen the last hole by it if it follows with the same verdict."""
+    before = holes[-1] if holes else None
+    if (
+        before
+        and next_open(before.last_open_ts, timeframe) == run.first_open_ts
+        and (before.verdict, before.provisional) == (run.verdict, run.provisional)
+    ):
+        holes[-1] = replace(
+            before,
+            last_open_ts=run.last_open_ts,
+            count=before.count + run.count,
+            evidence=tuple(dict.fromkeys(before.evidence + run.evidence)),
+        )
+    else:
+        holes.append(run)
 
 
 def is_news(entry: Entry, known: Coverage, timeframe: str) -> bool:

@@ -7,7 +7,7 @@ no row has the flag: mostly all candles are traded, closed and told, and nothing
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -28,9 +28,10 @@ Sums = npt.NDArray[Any]
 BLOCK_ROWS: Final = 16_384
 """Rows whose columns fit the cache, and whose temporaries the allocator keeps at hand."""
 
-# A matrix pays off with many rows; a loop over its columns only while they are few.
+# A matrix pays off with many rows. Turned, so that neighbours in memory belong to neighbouring
+# buckets, it is reduced by vector instructions; wide buckets are runs long enough as they are.
 _FEWEST_FOR_MATRIX: Final = 1_024
-_WIDEST_LOOP: Final = 16
+_WIDEST_TURN: Final = 120
 
 _LARGEST_SUM: Final = float(2**62)
 _LARGEST_INTEGER: Final = 2**53
@@ -132,33 +133,33 @@ class Cuts(NamedTuple):
 
     def first(self, values: Column) -> Column:
         """Return each bucket's first value."""
-        return values[:: self.width].copy() if self.width else values[self.starts]
+        return values[:: self.width] if self.width else values[self.starts]
 
     def last(self, values: Column) -> Column:
         """Return each bucket's last value."""
         width = self.width
-        return values[width - 1 :: width].copy() if width else values[self.ends() - 1]
+        return values[width - 1 :: width] if width else values[self.ends() - 1]
 
-    def reduce(self, function: np.ufunc, values: Column) -> Column:
-        """Reduce each bucket; as the columns of a matrix where all are equally wide."""
-        if not self.width or len(values) < _FEWEST_FOR_MATRIX:
-            return np.asarray(function.reduceat(values, self.starts))
-        matrix = values.reshape(-1, self.width)
-        if self.width > _WIDEST_LOOP:
-            return np.asarray(function.reduce(matrix, axis=1))
-        result = matrix[:, 0].copy()
-        for column in range(1, self.width):
-            function(result, matrix[:, column], out=result)
-        return result
+    def reduce(self, function: np.ufunc, values: Column, out: Column) -> None:
+        """Reduce each bucket; as a matrix where all are equally wide."""
+        width = self.width
+        if width <= 1 or len(values) < _FEWEST_FOR_MATRIX:
+            function.reduceat(values, self.starts, out=out)
+            return
+        matrix = values.reshape(-1, width)
+        if width > _WIDEST_TURN:
+            function.reduce(matrix, axis=1, out=out)
+        else:
+            function.reduce(np.ascontiguousarray(matrix.T), axis=0, out=out)
 
 
 def fold(source: Source, target: str) -> Rows:
     """Return the rows of a higher timeframe; `source` holds at least one row."""
-    blocks = [
-        _fold_block(source.block(cuts.start, cuts.stop), cuts, target)
-        for cuts in _cuts(source, target)
-    ]
-    return blocks[0] if len(blocks) == 1 else _joined(blocks)
+    cuts = list(_cuts(source, target))
+    folded = _Folded(sum(len(cut.starts) for cut in cuts))
+    for cut in cuts:
+        folded.add(source.block(cut.start, cut.stop), cut)
+    return folded.rows(target)
 
 
 def part(column: Column | None, start: int, stop: int) -> Any:  # noqa: ANN401 - the column's type
@@ -202,9 +203,10 @@ def _even_cuts(lead: int, count: int, width: int) -> Iterator[Cuts]:
     rows = max(1, BLOCK_ROWS // width) * width
     if lead:
         yield Cuts(0, lead, np.zeros(1, np.int64), 0)
+    starts = np.arange(0, min(rows, whole - lead), width)
     for start in range(lead, whole, rows):
         stop = min(whole, start + rows)
-        yield Cuts(start, stop, np.arange(0, stop - start, width), width)
+        yield Cuts(start, stop, starts[: (stop - start) // width], width)
     if whole < count:
         yield Cuts(whole, count, np.zeros(1, np.int64), 0)
 
@@ -219,94 +221,86 @@ def _uneven_cuts(opens: Instants, target: str) -> Iterator[Cuts]:
         yield Cuts(start, stop, starts[first:after] - start, 0)
 
 
-def _joined(blocks: Sequence[Rows]) -> Rows:
-    sizes = [len(block.opens) for block in blocks]
-    columns = zip(*(block[:-2] for block in blocks), strict=True)
-    parts = zip(*(block[-2:] for block in blocks), strict=True)
-    return Rows._make(
-        [
-            *(_chained(column, sizes) for column in columns),
-            *(
-                Part(*(_chained(column, sizes) for column in zip(*part, strict=True)))
-                for part in parts
-            ),
-        ]
-    )
+class _Folded:
+    """The columns of a fold, written block by block: nothing is allocated twice."""
 
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._columns: dict[str, Column] = {}
+        self._start = self._stop = 0
 
-def _chained(columns: Sequence[Any], sizes: Sequence[int]) -> Any:  # noqa: ANN401 - their type
-    """Join a column's blocks; a block that lacks it has no flag set."""
-    if all(column is None for column in columns):
-        return None
-    return np.concatenate(
-        [
-            np.zeros(size, np.bool_) if column is None else column
-            for column, size in zip(columns, sizes, strict=True)
-        ]
-    )
+    def add(self, rows: Rows, cuts: Cuts) -> None:
+        """Fold one block behind those before it."""
+        self._start, self._stop = self._stop, self._stop + len(cuts.starts)
+        self._put("opens", cuts.first(rows.opens))
+        if rows.untraded is None:
+            self._put("open", cuts.first(rows.open))
+            self._reduce("high", np.maximum, rows.high, cuts)
+            self._reduce("low", np.minimum, rows.low, cuts)
+            self._put("close", cuts.last(rows.close))
+        else:
+            self._add_traded(rows, rows.untraded, cuts)
+        self._reduce("volume", np.add, rows.volume, cuts)
+        self._flag("untraded", np.logical_and, rows.untraded, cuts)
+        self._flag("forming", np.logical_or, rows.forming, cuts)
+        if rows.filled is None:
+            self._put("filled", cuts.ends() - cuts.starts)
+        else:
+            self._reduce("filled", np.add, rows.filled, cuts)
+        for name, part in (("quote", rows.quote), ("trades", rows.trades)):
+            if part.total is not None:
+                self._reduce(f"{name}_total", np.add, part.total, cuts)
+            self._flag(f"{name}_missing", np.logical_or, part.missing, cuts)
+            self._flag(f"{name}_silent", np.logical_and, part.silent, cuts)
 
-
-def _fold_block(rows: Rows, cuts: Cuts, target: str) -> Rows:
-    if rows.untraded is None:
-        prices = (
-            cuts.first(rows.open),
-            cuts.reduce(np.maximum, rows.high),
-            cuts.reduce(np.minimum, rows.low),
-            cuts.last(rows.close),
+    def rows(self, target: str) -> Rows:
+        """Return what was folded."""
+        columns = self._columns
+        quote, trades = (
+            Part(*(columns.pop(f"{name}_{field}", None) for field in Part._fields))
+            for name in ("quote", "trades")
         )
-    else:
-        prices = _traded_prices(rows, rows.untraded, cuts)
-    return Rows(
-        opens_of(cuts.first(rows.opens), target),
-        *prices,
-        volume=cuts.reduce(np.add, rows.volume),
-        untraded=_flagged(np.logical_and, rows.untraded, cuts),
-        forming=_flagged(np.logical_or, rows.forming, cuts),
-        filled=cuts.ends() - cuts.starts
-        if rows.filled is None
-        else cuts.reduce(np.add, rows.filled),
-        quote=_fold_part(rows.quote, cuts),
-        trades=_fold_part(rows.trades, cuts),
-    )
+        columns["opens"] = opens_of(columns["opens"], target)
+        flags = {name: columns.pop(name, None) for name in ("untraded", "forming")}
+        return Rows(**columns, **flags, quote=quote, trades=trades)  # type: ignore[arg-type]  # columns by name
 
+    def _add_traded(self, rows: Rows, untraded: Flags, cuts: Cuts) -> None:
+        """Take prices of the traded rows only; flat at the last close where nothing traded."""
+        ends = cuts.ends()
+        flat = rows.close[ends - 1]
+        positions = np.flatnonzero(~untraded)
+        first, after = np.searchsorted(positions, cuts.starts), np.searchsorted(positions, ends)
+        quiet = first == after
+        # A position past the last traded row is only looked up for a quiet bucket.
+        positions = np.append(positions, 0)
+        self._put("open", np.where(quiet, flat, rows.open[positions[first]]))
+        self._put("close", np.where(quiet, flat, rows.close[positions[after - 1]]))
+        for name, function, worst in (("high", np.maximum, -np.inf), ("low", np.minimum, np.inf)):
+            self._reduce(name, function, np.where(untraded, worst, getattr(rows, name)), cuts)
+            np.copyto(self._room(name, flat.dtype), flat, where=quiet)
 
-def _traded_prices(
-    rows: Rows, untraded: Flags, cuts: Cuts
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return prices over the traded rows only; flat at the last close where nothing traded."""
-    ends = cuts.ends()
-    flat = rows.close[ends - 1]
-    positions = np.flatnonzero(~untraded)
-    if not len(positions):
-        return flat, flat, flat, flat
-    first = np.searchsorted(positions, cuts.starts)
-    after = np.searchsorted(positions, ends)
-    traded = first < after
-    opens = rows.open[positions[np.minimum(first, len(positions) - 1)]]
-    closes = rows.close[positions[np.maximum(after - 1, 0)]]
-    highs = cuts.reduce(np.maximum, np.where(untraded, -np.inf, rows.high))
-    lows = cuts.reduce(np.minimum, np.where(untraded, np.inf, rows.low))
-    return (
-        np.where(traded, opens, flat),
-        np.where(traded, highs, flat),
-        np.where(traded, lows, flat),
-        np.where(traded, closes, flat),
-    )
+    def _put(self, name: str, values: Column) -> None:
+        self._room(name, values.dtype)[:] = values
 
+    def _reduce(self, name: str, function: np.ufunc, values: Column, cuts: Cuts) -> None:
+        room = self._room(name, values.dtype)
+        cuts.reduce(function, values.astype(room.dtype, copy=False), room)
 
-def _fold_part(part: Part, cuts: Cuts) -> Part:
-    return Part(
-        None if part.total is None else cuts.reduce(np.add, part.total),
-        _flagged(np.logical_or, part.missing, cuts),
-        _flagged(np.logical_and, part.silent, cuts),
-    )
+    def _flag(self, name: str, function: np.ufunc, flags: Flags | None, cuts: Cuts) -> None:
+        if flags is None or not flags.any():
+            return
+        found = function.reduceat(flags, cuts.starts)
+        if found.any():
+            self._put(name, found)
 
-
-def _flagged(function: np.ufunc, flags: Flags | None, cuts: Cuts) -> Flags | None:
-    if flags is None or not flags.any():
-        return None
-    result = function.reduceat(flags, cuts.starts)
-    return result if result.any() else None
+    def _room(self, name: str, kind: "np.dtype[Any]") -> Column:
+        """Return the place of the current block in a column, all false or 0 where unwritten."""
+        column = self._columns.get(name)
+        if column is None:
+            column = self._columns[name] = np.zeros(self._size, kind)
+        elif kind == np.object_ and column.dtype != np.object_:
+            column = self._columns[name] = column.astype(np.object_)
+        return column[self._start : self._stop]
 
 
 class MoreDecimals(Exception):

@@ -20,6 +20,7 @@ from streamforge_core.errors import (
 )
 from streamforge_core.model.coverage import ArchiveEntry
 from streamforge_core.model.exchange import ArchiveFile, EndpointKind, HistoryProtocol, Request
+from streamforge_core.runners.memory import release_memory
 from streamforge_core.transport.clock import Clock
 from streamforge_core.transport.http import Answer, HttpClient
 
@@ -79,6 +80,8 @@ class ArchiveReader:
         self._clock = clock
         self._base = base
         self._lock = threading.Lock()
+        # Downloads overlap, decoding does not: it would only multiply the memory it needs.
+        self._decoding = threading.Lock()
         self._unanswered_in_a_row = 0
 
     def read(self, file: ArchiveFile, *, now_ms: int) -> Reading:
@@ -108,9 +111,11 @@ class ArchiveReader:
             entry = self._entry(file, answer)
             try:
                 self._verify(entry)
-                table = self._history.parse_archive(
-                    answer.body, self._symbol, self._timeframe, now_ms=now_ms
-                )
+                with self._decoding:
+                    table = self._history.parse_archive(
+                        answer.body, self._symbol, self._timeframe, now_ms=now_ms
+                    )
+                    release_memory()
             except (ChecksumMismatch, MalformedMessage) as error:
                 _log.warning("Download %d of %s: %s", attempt, file.file.path, error)
             else:

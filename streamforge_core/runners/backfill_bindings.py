@@ -13,6 +13,6 @@ class BinanceBackfilling(Backfilling):
     """Loads Binance's past: the Vision archive first, REST for what it lacks."""
 
     market_of = staticmethod(market_of)
-    history_of = BinanceHistory
+    history_of = staticmethod(BinanceHistory)
     weight_per_minute = WEIGHT_PER_MINUTE
     used_weight_header = USED_WEIGHT_HEADER

@@ -49,6 +49,7 @@ from streamforge_core.runners.fetching import (
     runs_of,
 )
 from streamforge_core.runners.holes import HoleJudge
+from streamforge_core.runners.memory import release_memory
 from streamforge_core.runners.progress import Progress, Tell
 from streamforge_core.transport.clock import Clock
 from streamforge_core.transport.http import HttpClient, RateBudget
@@ -266,6 +267,7 @@ class BackfillRun:
                         return
                     window, future = flying.popleft()
                     yield window, self._result(window, future)
+                    release_memory()
             except BaseException:
                 self._stop.set()  # the threads in flight end soon, then the pool closes
                 raise

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -47,8 +47,8 @@ class Backfilling:
         ConfigError: An argument cannot be.
     """
 
-    market_of: ClassVar[Callable[[str], Market]]
-    history_of: ClassVar[Callable[[Market], HistoryProtocol]]
+    market_of: ClassVar["staticmethod[[str], Market]"]
+    history_of: ClassVar["staticmethod[[Market], HistoryProtocol]"]
     weight_per_minute: ClassVar[int]
     used_weight_header: ClassVar[str]
 

@@ -40,7 +40,8 @@ _INTERRUPTED: Final = 130
 def main(arguments: list[str] | None = None) -> int:
     """Run until interrupted; return the exit code."""
     options = _options(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell that starts a command in the background has it ignored, by all children.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
         check_port(options.port, "dev" if options.real else "demo")

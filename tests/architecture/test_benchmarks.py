@@ -14,7 +14,7 @@ from benchmarks.__main__ import main
 from benchmarks.contest import Case, Contender, Goal, Result, Results, play, ratios, without
 from benchmarks.libraries import Environment, Library
 from benchmarks.measuring import Sample, Spread, Worker
-from benchmarks.report import duration
+from benchmarks.report import Played, duration, markdown
 
 Quick = tuple[str, list[dict[str, Any]]]
 
@@ -75,6 +75,19 @@ def test_everybody_who_writes_a_month_writes_the_same_prices(quick_run: Quick) -
 
     assert same.pop("pandas, 8 columns, zstd") is None
     assert set(same.values()) == {True}
+
+
+def test_the_document_gets_a_row_for_every_contender_and_every_goal() -> None:
+    goals = (Goal.faster("ours", "peer", 2),)
+    case = a_case(a_contender("ours"), a_contender("peer"), goals=goals)
+    results = results_of(ours=[1.0, 1.0], peer=[3.0, 4.0])
+
+    text = markdown("2026-11-21", {"cores": "2"}, [Played(case, results, absent=("other",))])
+
+    assert f"| ours | pytest {pytest.__version__} | 1.00 s/row (1.00 s .. 1.00 s) |" in text
+    assert "| 3.50 s/row (3.00 s .. 4.00 s) | 3.50 s | 3.50 (3.00 .. 4.00) |" in text
+    assert "| other | not installed |" in text
+    assert "- goal met: ours >= 2x peer; it is 3.50 (3.00 .. 4.00)" in text
 
 
 def test_an_unknown_case_is_refused_with_the_names_there_are() -> None:

@@ -99,6 +99,7 @@ def test_the_base_asset_says_what_it_is_before_it_was_ever_filled(tmp_path: Path
         {"python", "parquet"},
         {"binance_rest"},
     )
+    assert node.metadata["dagster/uri"] == f"file://{tmp_path}"
     columns = node.metadata["dagster/column_schema"].columns
     assert [column.name for column in columns] == sf.KLINE_SCHEMA.names
     assert all(column.description for column in columns)

@@ -25,10 +25,27 @@ def test_no_process_is_left_behind(tmp_path: Path, number: signal.Signals, group
         assert all(part in commands for part in ("simulate", "dagster dev", "_daemon", "webserver"))
 
         demo.signal(number, group=group)
-        took_s = demo.wait_until_gone()
+        demo.wait_until_gone()
 
-    print(f"gone after {took_s:.1f} s")
     assert ("Everything has stopped." in demo.output) == (number != signal.SIGKILL)
+
+
+def test_ctrl_c_reaches_one_that_was_started_in_the_background(tmp_path: Path) -> None:
+    with RunningDemo(tmp_path, ignoring_ctrl_c=True) as demo:
+        demo.wait_for_line("Starting Dagster")
+
+        demo.signal(signal.SIGINT)
+
+        assert demo.wait_until_gone() < 10
+
+
+def test_it_ends_with_the_make_that_started_it(tmp_path: Path) -> None:
+    with RunningDemo(tmp_path, "--stop-with-parent", under_a_parent=True) as demo:
+        demo.wait_for_line("Starting Dagster")
+
+        demo.signal(signal.SIGKILL)
+
+        demo.wait_until_gone()
 
 
 def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:

@@ -60,16 +60,27 @@ class RunningDemo:
     Args:
         state: Everything it writes lies there.
         arguments: Further arguments of the command.
+        ignoring_ctrl_c: Start it as a shell starts a command in the background.
+        under_a_parent: Put a process between it and the test, as `make` is one; signals go there.
     """
 
-    def __init__(self, state: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *arguments: str,
+        ignoring_ctrl_c: bool = False,
+        under_a_parent: bool = False,
+    ) -> None:
         self.state = state
         self.port = free_port()
         self.web = Webserver(self.port)
         self._lines: list[str] = []
-        command = ["-m", "streamforge_dagster.demo", "--port", str(self.port)]
+        command = [sys.executable, "-m", "streamforge_dagster.demo", "--port", str(self.port)]
+        command += ["--state", str(state), *arguments]
+        prologue = "trap '' INT; " if ignoring_ctrl_c else ""
+        run = '"$@"; exit $?' if under_a_parent else 'exec "$@"'
         self.process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, *command, "--state", str(state), *arguments],
+            ["/bin/sh", "-c", prologue + run, "sh", *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -3,12 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import dagster as dg
 
 import streamforge_core as sf
-from streamforge_dagster.metadata import Facts, column_schema, facts, plot
+from streamforge_dagster.metadata import (
+    Facts,
+    archive_checksums,
+    declared_facts,
+    facts,
+    plot,
+)
 from streamforge_dagster.partitions import (
     Days,
     asset_key,
@@ -33,7 +40,11 @@ _HOPELESS: Final = (sf.ConfigError, sf.UnknownSymbol, sf.EmitterError)
 
 
 def base_candles(
-    source: sf.SourceSettings, partitions: dg.PartitionsDefinition[str], retries: dg.RetryPolicy
+    source: sf.SourceSettings,
+    partitions: dg.PartitionsDefinition[str],
+    *,
+    store: Path,
+    retries: dg.RetryPolicy,
 ) -> dg.AssetsDefinition:
     """Return the asset of one source's base timeframe."""
 
@@ -54,7 +65,7 @@ def base_candles(
         owners=["team:market-data"],
         tags={"streamforge/timeframe": source.timeframe},
         code_version="1",
-        metadata={"dagster/column_schema": column_schema()},
+        metadata=declared_facts(store),
     )
     def klines(context: dg.AssetExecutionContext, candles: Candles) -> None:
         filled = _Filled(context, source, candles, retries)
@@ -120,7 +131,7 @@ class _Filled:
         if error is not None and stored.unexplained():
             self._failed.append(_Failed(key, stored.unexplained(), _reason(error, stored)))
             return
-        self._good[key] = facts(stored) | plot(stored)
+        self._good[key] = facts(stored) | plot(stored) | archive_checksums(stored)
 
     def tell(self) -> None:
         """Record the days that are good, and fail if there are others.

@@ -1,15 +1,21 @@
 """A higher timeframe of a source: an asset folded from the stored base candles."""
 
+from pathlib import Path
+
 import dagster as dg
 
 import streamforge_core as sf
-from streamforge_dagster.metadata import column_schema, facts
+from streamforge_dagster.metadata import declared_facts, facts
 from streamforge_dagster.partitions import Days, asset_key, backfill_policy, days_in, name_of
 from streamforge_dagster.resources import Candles
 
 
 def rolled_up_candles(
-    source: sf.SourceSettings, target: str, partitions: dg.PartitionsDefinition[str]
+    source: sf.SourceSettings,
+    target: str,
+    partitions: dg.PartitionsDefinition[str],
+    *,
+    store: Path,
 ) -> dg.AssetsDefinition:
     """Return the asset of one derived timeframe."""
 
@@ -28,7 +34,7 @@ def rolled_up_candles(
         owners=["team:market-data"],
         tags={"streamforge/timeframe": target},
         code_version="1",
-        metadata={"dagster/column_schema": column_schema()},
+        metadata=declared_facts(store),
     )
     def klines(context: dg.AssetExecutionContext, candles: Candles) -> None:
         for days in days_in(context.partition_keys):

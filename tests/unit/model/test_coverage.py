@@ -377,3 +377,22 @@ def test_the_same_end_is_news_when_it_is_true_of_a_longer_range() -> None:
 
     assert news(BoundsEntry(None, 5 * MINUTE, 10 * MINUTE), known)
     assert not news(BoundsEntry(None, 5 * MINUTE, 8 * MINUTE), known)
+
+
+@pytest.mark.parametrize("piece", [1, 3, 7])
+def test_looking_at_a_long_span_piece_by_piece_changes_nothing(
+    piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present = np.array([0, 1, 2, 9, 10, 17], np.int64) * 60_000
+    judged = Coverage([Hole(180_000, 300_000, 3, verdict="exchange_outage")])
+    whole = find_missing(present, 0, 20 * 60_000, "1m", judged)
+
+    monkeypatch.setattr("streamforge_core.model.coverage.PIECE_CANDLES", piece)
+
+    assert find_missing(present, 0, 20 * 60_000, "1m", judged) == whole
+    assert [(hole.first_open_ts // 60_000, hole.count) for hole in whole] == [
+        (3, 3),
+        (6, 3),
+        (11, 6),
+        (18, 2),
+    ]

@@ -273,8 +273,25 @@ def test_a_record_where_a_verdict_said_nothing_exists_makes_the_candle_stale() -
 def test_the_oldest_of_too_many_waiting_candles_becomes_stale() -> None:
     aggregator = an_aggregator("5m", "1h", max_waiting=2)
 
-    assert fed(aggregator, [0, 5, 10, 15, 20, 25, 30]) == ["5m@0!", "5m@5!", "5m@10!", "5m@15!"]
-    assert aggregator.waiting()[:2] == [("5m", START + 20 * MINUTE), ("5m", START + 25 * MINUTE)]
+    assert fed(aggregator, [0, 5, 10, 15, 20, 25]) == ["5m@0!", "5m@5!"]
+    assert [(open_ts - START) // MINUTE for _, open_ts in aggregator.waiting()] == [
+        10,
+        15,
+        20,
+        25,
+        0,
+    ]
+    assert fed(aggregator, [0]) == ["5m@0!"]
+
+
+def test_a_part_that_completes_after_its_candle_was_given_up_makes_it_stale_again() -> None:
+    aggregator = an_aggregator("5m", "15m", max_waiting=1)
+    fed(aggregator, range(4))
+
+    assert fed(aggregator, range(15, 20)) == ["5m@15"]
+    assert fed(aggregator, range(30, 35)) == ["5m@30"]
+    assert fed(aggregator, range(45, 50)) == ["15m@0!", "5m@45"]
+    assert fed(aggregator, [4]) == ["5m@0", "15m@0!"]
 
 
 def test_a_row_that_is_not_closed_leaves_its_candle_incomplete() -> None:

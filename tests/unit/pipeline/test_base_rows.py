@@ -15,11 +15,11 @@ def rows_of(table: pa.Table) -> BaseRows:
     return BaseRows(table, "1m", bucket_intervals=5)
 
 
-def closes(table: pa.Table) -> list[float]:
+def closes(table: pa.Table) -> object:
     return rows_of(table).block(0, len(rows_of(table))).close.tolist()
 
 
-def names(table: pa.Table) -> list[tuple[str | None, str, str, list[float]]]:
+def names(table: pa.Table) -> list[tuple[object, ...]]:
     return [
         (part.source, part.symbol, part.timeframe, part.rows.column("close").to_pylist())
         for part in series_tables(table)

@@ -85,7 +85,7 @@ def test_a_mapping_gives_each_series_its_own_holes() -> None:
 
 def test_a_single_hole_given_as_a_mapping_is_refused_rather_than_ignored() -> None:
     with pytest.raises(ConfigError, match="keys must be Series"):
-        holes_by_series({"first_open_ts": 0, "last_open_ts": 0})  # type: ignore[dict-item]  # the mistake under test
+        holes_by_series({"first_open_ts": 0, "last_open_ts": 0})  # type: ignore[arg-type]  # the mistake under test
 
 
 def test_a_symbol_in_two_bases_is_refused() -> None:

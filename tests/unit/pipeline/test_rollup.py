@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from streamforge_core.errors import ConfigError, UnknownTimeframe
-from streamforge_core.model.columns import KLINE_SCHEMA, as_records
+from streamforge_core.model.columns import KLINE_SCHEMA, as_records, instants
 from streamforge_core.model.gap import Hole
 from streamforge_core.model.kline import Kline, Series
 from streamforge_core.pipeline import fold
@@ -30,7 +30,7 @@ OUTAGE = Hole(ts("2023-03-24 12:40"), ts("2023-03-24 13:59"), 80, verdict="excha
 
 def opens(table: pa.Table) -> list[int]:
     """Return opens as minutes after `START`."""
-    return [(ts - START) // MINUTE for ts in table.column("open_ts").to_pylist()]
+    return [(open_ts - START) // MINUTE for open_ts in instants(table).tolist()]
 
 
 def five_minutes(*minutes: int, **options: Any) -> list[int]:  # noqa: ANN401 - as rollup takes them
@@ -409,8 +409,8 @@ def test_the_five_minutes_of_an_outage_are_absent_with_and_without_verdict() -> 
     for holes in ((), [OUTAGE]):
         table = rollup(binance_day("2023-03-24"), "5m", holes=holes)["5m"]
         assert table.column("open_ts").to_pylist() == expected
-    last_before = by_open(table)[ts("2023-03-24 12:35")]
-    assert [last_before[name] for name in OHLC] == [28080.0] * 4
+        last_before = by_open(table)[ts("2023-03-24 12:35")]
+        assert [last_before[name] for name in OHLC] == [28080.0] * 4
 
 
 def test_an_outage_across_days_leaves_what_was_traded() -> None:
