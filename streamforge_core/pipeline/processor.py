@@ -124,6 +124,9 @@ class Processor:
             state = self._states[key] = _State(Series(*key))
         if record.is_closed:
             return self._take_closed(state, record)
+        forming = state.forming
+        if forming is not None and forming.open_ts == record.open_ts:
+            return self._take_update(state, forming, record)
         return self._take_open(state, record)
 
     def expect(self, series: Series, open_ts: int) -> None:
@@ -170,7 +173,7 @@ class Processor:
             self.counts.late += 1
             out.append(Late(state.series, record.open_ts))
         else:
-            state.next_ts = next_open(interval, record.timeframe)
+            state.next_ts = state.following(interval)
         if state.forming is not None and state.forming.open_ts <= record.open_ts:
             state.forming = None
         self._let_through(state, record)
@@ -184,15 +187,19 @@ class Processor:
         interval = state.interval_of(ts)
         if state.next_ts is not None and interval < state.next_ts:
             return self._take_behind(state, record)
-        forming = state.forming
-        if forming is not None and forming.open_ts == ts and record.volume < forming.volume:
-            self.counts.stale += 1
-            return []
         out = self._overtaken(state, record)
         state.next_ts, state.forming = interval, record
         if self._emit_open:
             out.append(record)
         return out
+
+    def _take_update(self, state: "_State", forming: Record, record: Record) -> list[Processed]:
+        """Take another update of the candle that is forming: within one, volume only grows."""
+        if record.volume < forming.volume:
+            self.counts.stale += 1
+            return []
+        state.forming = record
+        return [record] if self._emit_open else []
 
     def _take_behind(self, state: "_State", record: Record) -> list[Processed]:
         """Take an update for a candle that a newer one has overtaken."""
@@ -202,7 +209,7 @@ class Processor:
         return []
 
     def _take_after_close(self, state: "_State", record: Record) -> list[Processed]:
-        """Take an update for a candle that is closed: within one, volume only grows."""
+        """Take an update for a candle that is closed; if it holds more volume it is newer."""
         known = state.remembered.get(record.open_ts)
         if self._closed_by == "next_candle" and known is not None:
             volume = _PACKED.unpack(known)[4]
@@ -241,7 +248,7 @@ class Processor:
         ):
             closed = msgspec.structs.replace(forming, is_closed=True)
             state.forming = None
-            state.next_ts = next_open(state.interval_of(closed.open_ts), closed.timeframe)
+            state.next_ts = state.following(state.interval_of(closed.open_ts))
             self._let_through(state, closed)
             out.append(closed)
         interval = state.interval_of(record.open_ts)
@@ -271,10 +278,13 @@ class _State:
         remembered: Open -> values of the latest of them.
     """
 
-    __slots__ = ("closed", "forming", "next_ts", "remembered", "series")
+    __slots__ = ("_length", "closed", "forming", "next_ts", "remembered", "series")
 
     def __init__(self, series: Series) -> None:
         self.series = series
+        # Weeks, months and what has no documented grid ask the calendar, or nobody.
+        irregular = {"1w", "1M", *UNDOCUMENTED_ANCHOR}
+        self._length = 0 if series.timeframe in irregular else LENGTH_MS[series.timeframe]
         self.next_ts: int | None = None
         self.forming: Record | None = None
         self.closed = Runs(series.timeframe)
@@ -282,8 +292,16 @@ class _State:
 
     def interval_of(self, ts: int) -> int:
         """Return the open on the grid; what has no documented grid is taken as it is."""
+        if self._length:
+            return ts - ts % self._length
         timeframe = self.series.timeframe
         return ts if timeframe in UNDOCUMENTED_ANCHOR else open_of(ts, timeframe)
+
+    def following(self, interval: int) -> int:
+        """Return the interval behind one."""
+        return (
+            interval + self._length if self._length else next_open(interval, self.series.timeframe)
+        )
 
 
 def _hole(first: int, behind: int, timeframe: str) -> Hole:

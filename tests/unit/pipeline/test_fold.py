@@ -146,3 +146,22 @@ def test_a_few_large_numbers_in_a_long_column_still_fit_int64() -> None:
 def test_a_volume_that_cannot_be_is_refused(wrong: float) -> None:
     with pytest.raises(ConfigError, match="Column volume"):
         amounts(1.0, wrong).block(0, 2)
+
+
+def test_wide_buckets_are_reduced_row_by_row() -> None:
+    rows = fold(base_of(list(range(2 * DAY_OF_MINUTES)), volume=0.1), "1d")
+
+    assert rows.high.tolist() == [1_439.0, 2_879.0]
+    assert rows.volume.tolist() == [1_440, 1_440]
+
+
+def test_a_column_may_outgrow_int64_in_a_later_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_module, "BLOCK_ROWS", 5)
+    volumes = [*([0.12345678] * 5), *([99_999_999_999.0] * 5), *([0.5] * 5)]
+    minutes = [a_minute(index, volume=volume) for index, volume in enumerate(volumes)]
+    base = BaseRows(a_table(minutes), "1m", bucket_intervals=5)
+
+    rows = fold(base, "5m")
+
+    assert rows.volume.tolist() == [61_728_390, 499_999_999_995 * 10**8, 250_000_000]
+    assert base.volume.quotients(rows.volume).tolist() == [0.6172839, 499_999_999_995.0, 2.5]
