@@ -9,5 +9,5 @@ COPY streamforge_core streamforge_core
 COPY streamforge_dagster streamforge_dagster
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 COPY streamforge.yaml workspace.yaml dagster.yaml ./
-RUN useradd --create-home streamforge && chown -R streamforge /opt/streamforge
+RUN useradd --create-home streamforge && mkdir data && chown -R streamforge /opt/streamforge
 USER streamforge
