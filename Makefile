@@ -6,7 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 export DAGSTER_DISABLE_TELEMETRY := 1
-export PYTHONWARNINGS := default
 
 .PHONY: help setup demo dev test check bench e2e lock format clean
 

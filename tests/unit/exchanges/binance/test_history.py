@@ -1,13 +1,19 @@
 """Binance's past: what is asked for, and what its pages and files are read as."""
 
+import importlib.util
 import json
 import logging
 import struct
+import sys
 import zipfile
+import zlib
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from isal import isal_zlib
 
 from streamforge_core.errors import (
     ConfigError,
@@ -41,6 +47,22 @@ def rest_row(open_ms: int, **values: object) -> list[object]:
     """Return a row as REST writes it: integers for times and trades, texts for the rest."""
     cells = csv_row(open_ms, **values).split(",")
     return [int(cell) if index in {0, 6, 8} else cell for index, cell in enumerate(cells)]
+
+
+@pytest.fixture(params=[isal_zlib, zlib], ids=["isal", "zlib"])
+def either_inflater(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read archives once as with the extra `fast`, once as without it."""
+    monkeypatch.setattr(module, "inflation", request.param)
+
+
+def load_again(loaded: ModuleType) -> Any:  # noqa: ANN401 - a module
+    """Return a second copy of a module, read in the circumstances of now."""
+    spec = importlib.util.spec_from_file_location(loaded.__name__, loaded.__file__ or "")
+    assert spec is not None
+    assert spec.loader is not None
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    return copy
 
 
 # --- What is asked for ---
@@ -258,6 +280,7 @@ def test_a_page_that_is_none_is_malformed(body: bytes) -> None:
 # --- Archives: header, unit, order ---
 
 
+@pytest.mark.usefixtures("either_inflater")
 def test_without_a_header_columns_are_known_by_position() -> None:
     rows = read(zip_of(csv_row(START), csv_row(START + MINUTE)))
 
@@ -392,6 +415,7 @@ def test_a_month_of_a_month_file_ends_with_the_calendar() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"  \r\n\n"])
+@pytest.mark.usefixtures("either_inflater")
 def test_an_empty_csv_has_no_candles(text: bytes) -> None:
     table = HISTORY.parse_archive(zip_with({"a.csv": text}), "BTCUSDT", "1m", now_ms=NOW)
 
@@ -457,6 +481,7 @@ def test_a_csv_cut_in_the_middle_of_a_row_is_malformed() -> None:
         read(zip_with({"a.csv": text[:-30]}))
 
 
+@pytest.mark.usefixtures("either_inflater")
 def test_an_error_page_instead_of_a_zip_is_malformed() -> None:
     with pytest.raises(MalformedMessage, match="no readable zip"):
         read(b"<!DOCTYPE html><html><body>Service unavailable</body></html>")
@@ -486,6 +511,7 @@ def test_a_zip_that_announces_too_much_is_not_unpacked(monkeypatch: pytest.Monke
         read(bomb)
 
 
+@pytest.mark.usefixtures("either_inflater")
 def test_a_zip_that_lies_about_its_size_is_refused() -> None:
     honest = zip_with({"a.csv": b"0" * 1_000_000})
     liar = honest.replace(struct.pack("<L", 1_000_000), struct.pack("<L", 10))
@@ -511,6 +537,7 @@ def test_a_path_inside_a_zip_reaches_no_disk(name: str, monkeypatch: pytest.Monk
     assert read(zip_of(csv_row(START), name=name)) == read(zip_of(csv_row(START)))
 
 
+@pytest.mark.usefixtures("either_inflater")
 def test_an_encrypted_zip_is_malformed() -> None:
     content = bytearray(zip_of(csv_row(START)))
     content[6] |= 1  # the flag in the local header
@@ -520,6 +547,53 @@ def test_an_encrypted_zip_is_malformed() -> None:
         read(bytes(content))
 
 
+@pytest.mark.usefixtures("either_inflater")
+def test_a_csv_that_is_longer_or_shorter_than_announced_is_refused() -> None:
+    text = csv_row(START).encode()
+    good = zip_with({"a.csv": text})
+
+    for size in (len(text) - 1, len(text) + 1):
+        liar = good.replace(struct.pack("<L", len(text)), struct.pack("<L", size))
+        with pytest.raises(MalformedMessage, match="no readable zip"):
+            read(liar)
+
+
+@pytest.mark.usefixtures("either_inflater")
+def test_the_local_header_says_where_the_csv_begins() -> None:
+    content = zip_of(csv_row(START))
+    lengths = struct.unpack_from("<H", content, 26)
+    begin = 30 + lengths[0]
+    extra = struct.pack("<HHL", 0xCAFE, 4, 0)  # of a kind that nobody knows, in this header alone
+    padded = bytearray(content[:begin] + extra + content[begin:])
+    padded[28:30] = struct.pack("<H", len(extra))
+    directory = padded.index(b"PK\x05\x06") + 16
+    (offset,) = struct.unpack_from("<L", padded, directory)
+    padded[directory : directory + 4] = struct.pack("<L", offset + len(extra))
+
+    assert read(bytes(padded)) == read(content)
+
+
+def test_a_csv_that_is_stored_unpacked_is_read_too() -> None:
+    stored = zip_with({"a.csv": csv_row(START).encode()}, zipfile.ZIP_STORED)
+
+    assert read(stored) == read(zip_of(csv_row(START)))
+
+
+def test_without_the_extra_fast_the_standard_library_inflates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "isal", None)
+    plain = load_again(module)
+
+    table = plain.BinanceHistory(SPOT).parse_archive(
+        zip_of(csv_row(START)), "BTCUSDT", "1m", now_ms=NOW
+    )
+
+    assert plain.inflation is zlib
+    assert table.column("open_ts").to_pylist() == [START]
+
+
+@pytest.mark.usefixtures("either_inflater")
 def test_any_flipped_byte_and_any_cut_is_malformed_or_harmless() -> None:
     good = zip_of(csv_row(START))
     expected = read(good)
