@@ -42,7 +42,7 @@ check: setup  ## Format, lint, types, import walls, dependencies
 	@$(BIN)/deptry .
 
 e2e: setup  ## Real processes: Dagster's webserver and daemon, a browser
-	@$(BIN)/python -m pytest -m e2e $(ARGS)
+	@$(BIN)/python -m pytest -rs -m e2e $(ARGS)
 
 bench: setup  ## Benchmarks with the peers beside ours
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -100,7 +100,7 @@ def test_a_partition_shows_its_holes_and_its_plot(demo: RunningDemo, page: Page)
     expect(plot).to_be_visible()
     # A picture that the browser refuses has no size of its own.
     assert plot.evaluate("image => image.naturalWidth") == 720
-    page.screenshot(path=OUTPUT / "plot.png")
+    page.screenshot(path=OUTPUT / "plot.png", animations="disabled")
 
 
 def test_the_checks_are_shown_as_passed(demo: RunningDemo, page: Page) -> None:
