@@ -1,19 +1,18 @@
 """Candles appended to a CSV file, whole lines only, each candle once."""
 
-import errno
 import logging
 import os
-import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
 from streamforge_core.emitters.base import Emitter, Report
-from streamforge_core.errors import ConfigError, EmitterError, RecordError, StorageFull
+from streamforge_core.emitters.line_file import LineFile, cell
+from streamforge_core.errors import ConfigError, EmitterError, RecordError
 from streamforge_core.model.kline import FIELDS, Kline, Record, Series
 from streamforge_core.model.timeframe import EARLIEST_MS, end_of
 from streamforge_core.pipeline.transformer import Row, Transformer
@@ -31,13 +30,6 @@ _log: Final = logging.getLogger(__name__)
 _KEY: Final = ("source", "symbol", "timeframe")
 _NUMBERS: Final = frozenset(FIELDS) - {*_KEY, "is_closed"}
 _SYNC_ROWS: Final = 100
-_BLOCK_BYTES: Final = 65_536
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_SPECIAL: Final = re.compile(r'[",]')
-_LINE_BREAK: Final = re.compile(r"[\r\n]")
-
-# Not on every system; the slower call does the same and more.
-_sync_data: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)
 
 
 class CSVEmitter(Emitter):
@@ -79,8 +71,8 @@ class CSVEmitter(Emitter):
         self.timeframe = timeframe
         self.file_path = None if file_path is None else Path(file_path)
         self._lock: FileLock | None = None
-        self._file: _LineFile | None = None
-        self._revisions: _LineFile | None = None
+        self._file: LineFile | None = None
+        self._revisions: LineFile | None = None
         self._held = _Held({})
         self._written = 0
         self._unsynced = 0
@@ -117,7 +109,7 @@ class CSVEmitter(Emitter):
             )
         try:
             self._lock = _locked(self.file_path)
-            self._file = _LineFile(self.file_path)
+            self._file = LineFile(self.file_path)
             self._check_header(self._file)
             self._held = self._read_held(self._file)
         except OSError as error:
@@ -127,7 +119,7 @@ class CSVEmitter(Emitter):
             self._release()
             raise
 
-    def _check_header(self, file: "_LineFile") -> None:
+    def _check_header(self, file: "LineFile") -> None:
         if self._transformer is None:
             file.expect(FIELDS)
         elif file.header is not None:
@@ -147,7 +139,7 @@ class CSVEmitter(Emitter):
         values: tuple[Any, ...] = (*text, *times, *[1.0] * 7, 1, True)
         return dict(zip(FIELDS, values, strict=True))
 
-    def _read_held(self, file: "_LineFile") -> "_Held":
+    def _read_held(self, file: "LineFile") -> "_Held":
         if file.header is None:
             return _Held({})
         asked = zip(_KEY, (self.source, self.symbol, self.timeframe), strict=True)
@@ -305,7 +297,7 @@ class CSVEmitter(Emitter):
         if older:
             self._append_revisions(older)
 
-    def _append(self, file: "_LineFile", texts: Sequence[str]) -> None:
+    def _append(self, file: "LineFile", texts: Sequence[str]) -> None:
         if texts:
             file.append(texts)
             self._written += len(texts)
@@ -316,13 +308,13 @@ class CSVEmitter(Emitter):
     def _append_revisions(self, texts: Sequence[str]) -> None:
         main = self._opened()
         if self._revisions is None:
-            self._revisions = _LineFile(main.path.with_name(f"{main.path.name}.revisions.csv"))
+            self._revisions = LineFile(main.path.with_name(f"{main.path.name}.revisions.csv"))
             self._revisions.expect(main.header or ())
         told = self._revisions.texts()
         fresh = list(dict.fromkeys(text for text in texts if text not in told))
         self._append(self._revisions, fresh)
 
-    def _opened(self) -> "_LineFile":
+    def _opened(self) -> "LineFile":
         if self._file is None:
             raise EmitterError(f"{self.name} is not connected: call connect() first.")
         return self._file
@@ -463,118 +455,6 @@ class _Held:
         self._opens.setdefault(series, array("q")).frombytes(opens.tobytes())
 
 
-class _LineFile:
-    """A CSV file that grows by whole lines.
-
-    Attributes:
-        header: Its columns, None while it is empty.
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self.header: tuple[str, ...] | None = None
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        self._handle = os.open(path, flags, 0o666)
-        self._size = self._whole_size()
-        self._texts: set[str] | None = None
-        if self._size:
-            with path.open(encoding="utf-8") as file:
-                self.header = tuple(_cells(file.readline()))
-
-    def _whole_size(self) -> int:
-        """Cut off what follows the last line break and return the size left."""
-        size = os.fstat(self._handle).st_size
-        end = size
-        while end:
-            start = max(0, end - _BLOCK_BYTES)
-            os.lseek(self._handle, start, os.SEEK_SET)
-            at = os.read(self._handle, end - start).rfind(b"\n")
-            if at >= 0:
-                end = start + at + 1
-                break
-            end = start
-        if end < size:
-            _log.warning("%s: a torn last line of %d bytes is cut off", self.path, size - end)
-            os.ftruncate(self._handle, end)
-        return end
-
-    def expect(self, columns: Iterable[str]) -> None:
-        """Write the header into an empty file; refuse one with other columns.
-
-        Raises:
-            ConfigError: The file has other columns.
-        """
-        wanted = tuple(columns)
-        if self.header is None:
-            self.start(wanted)
-        elif set(self.header) != set(wanted):
-            raise ConfigError(
-                f"{self.path} has the columns {','.join(self.header)} and would get "
-                f"{','.join(wanted)}. Choose another file, or move this one away."
-            )
-
-    def start(self, columns: Iterable[str]) -> None:
-        """Write the header."""
-        header = tuple(columns)
-        self._append(",".join(map(_text, header)) + "\n")
-        self.header = header
-
-    def line(self, row: Row) -> str:
-        """Return a row's cells in the order of the header.
-
-        Raises:
-            RecordError: Its keys are not the header's, or a text holds a line break.
-        """
-        header = self.header or ()
-        if len(row) != len(header) or any(name not in row for name in header):
-            raise RecordError(
-                f"{self.path} has the columns {','.join(header)}, this row has "
-                f"{','.join(map(str, row))}."
-            )
-        text = ",".join([_text(row[name]) for name in header])
-        if _LINE_BREAK.search(text):
-            raise RecordError(f"{self.path}: a line break in {row}")
-        return text
-
-    def append(self, texts: Sequence[str]) -> None:
-        """Append lines in one write: all of them or none.
-
-        Raises:
-            StorageFull: No space left, or no right.
-        """
-        self._append("\n".join(texts) + "\n")
-        if self._texts is not None:
-            self._texts.update(texts)
-
-    def _append(self, text: str) -> None:
-        data = text.encode()
-        try:
-            written = os.write(self._handle, data)
-        except OSError as error:
-            if error.errno not in _NO_SPACE:
-                raise EmitterError(f"{self.path} could not be written: {error}") from error
-            written = 0
-        if written < len(data):
-            os.ftruncate(self._handle, self._size)
-            raise StorageFull(
-                f"No space left for {self.path}. Free some; the file ends with its last whole line."
-            )
-        self._size += written
-
-    def texts(self) -> set[str]:
-        """Return every line, without line breaks; for a file that stays small."""
-        if self._texts is None:
-            self._texts = set(self.path.read_text(encoding="utf-8").splitlines())
-        return self._texts
-
-    def sync(self) -> None:
-        _sync_data(self._handle)
-
-    def close(self) -> None:
-        os.close(self._handle)
-
-
 def _locked(path: Path) -> FileLock:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
@@ -604,7 +484,7 @@ def _ascending(table: "pa.Table") -> "pa.Table":
 
 
 def _texts_of(table: "pa.Table") -> list[str]:
-    """Return each candle's line, as `_LineFile.line` would."""
+    """Return each candle's line, as `LineFile.line` would."""
     columns: list[Iterable[str]] = []
     for name in FIELDS:
         column = table.column(name)
@@ -617,22 +497,4 @@ def _texts_of(table: "pa.Table") -> list[str]:
 
 
 def _texts_by_value(values: Sequence[object]) -> dict[object, str]:
-    return {value: _text(value) for value in set(values)}
-
-
-def _text(value: object) -> str:
-    """Return a value as one cell."""
-    if value is None:
-        return ""
-    if value is True or value is False:
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(float(value))  # numpy's own floats would name their type
-    text = str(value)
-    return '"' + text.replace('"', '""') + '"' if _SPECIAL.search(text) else text
-
-
-def _cells(line: str) -> list[str]:
-    from csv import reader
-
-    return next(reader([line]))
+    return {value: cell(value) for value in set(values)}

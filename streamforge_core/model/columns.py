@@ -52,6 +52,8 @@ RECORD_SCHEMA: Final = pa.schema(
 )
 """A table of records: what is stored beside each candle."""
 
+_MOST_TEXT_BYTES: Final = 2**31 - 1
+
 _RECORD_DEFAULTS: Final[dict[str, Any]] = {
     "provenance": "rest",
     "revision": 0,
@@ -98,14 +100,33 @@ def as_records(table: pa.Table, **known: object) -> pa.Table:
         table: Has at least the columns of `KLINE_SCHEMA`.
         known: Values for columns the table lacks, such as `provenance="archive"`.
     """
-    columns = []
+    columns: list[pa.ChunkedArray[Any] | pa.Array[Any]] = []
     for column in RECORD_SCHEMA:
         if column.name in table.column_names:
             columns.append(table.column(column.name).cast(column.type))
         else:
             value = known.get(column.name, _RECORD_DEFAULTS.get(column.name))
-            columns.append(pa.repeat(pa.scalar(value, column.type), table.num_rows))
+            columns.append(_constant(value, column.type, table.num_rows))
     return pa.Table.from_arrays(columns, schema=RECORD_SCHEMA)
+
+
+def _constant(value: Any, kind: pa.DataType, rows: int) -> "pa.Array[Any]":  # noqa: ANN401 - any cell
+    if kind == pa.string():
+        return repeated(value, rows)
+    cell: Any = pa.scalar(value, kind)
+    return cast("pa.Array[Any]", pa.repeat(cell, rows))
+
+
+def repeated(text: str | None, rows: int) -> "pa.Array[Any]":
+    """Return a column of one text; `pa.repeat` takes several times as long to write the same."""
+    if text is None:
+        return pa.nulls(rows, pa.string())
+    raw = text.encode()
+    if len(raw) * rows > _MOST_TEXT_BYTES:
+        return pa.repeat(text, rows)  # which refuses what its offsets cannot reach
+    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(len(raw))
+    buffers = [None, pa.py_buffer(memoryview(offsets)), pa.py_buffer(raw * rows)]
+    return cast("pa.Array[Any]", pa.Array.from_buffers(pa.string(), rows, buffers))
 
 
 def instants(table: pa.Table, name: str = "open_ts") -> Instants:

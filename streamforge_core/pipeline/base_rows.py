@@ -128,11 +128,17 @@ class BaseRows:
     def __len__(self) -> int:
         return len(self.opens)
 
-    def block(self, start: int, stop: int) -> Rows:
-        """Return the rows from one position to another."""
+    def block(self, start: int, stop: int, bucket_rows: int) -> Rows:
+        """Return the rows from one position to another.
+
+        Args:
+            start: First of them.
+            stop: First behind them.
+            bucket_rows: Most rows that will be added up.
+        """
         first, high, low, last = (column[start:stop] for column in self._prices)
         untraded = _if_any(self._volume[start:stop] == 0)
-        quotes = None if self.quote is None else self.quote.block(start, stop)
+        quotes = None if self.quote is None else self.quote.block(start, stop, bucket_rows)
         trades = None if self._trades is None else self._trades.values[start:stop]
         closed, shared = part(self._closed, start, stop), part(self._shared, start, stop)
         return Rows(
@@ -141,7 +147,7 @@ class BaseRows:
             high=high,
             low=low,
             close=last,
-            volume=self.volume.block(start, stop),
+            volume=self.volume.block(start, stop, bucket_rows),
             untraded=untraded,
             forming=None if closed is None else ~closed,
             filled=None if shared is None else (~shared).astype(np.int64),

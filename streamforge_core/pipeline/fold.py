@@ -23,9 +23,12 @@ Column = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Sums = npt.NDArray[Any]
-"""int64, or Python integers where those would overflow."""
+"""Integers: int64, or Python's where those would overflow.
 
-BLOCK_ROWS: Final = 16_384
+In a block of base rows also floats that hold integers, where no bucket's sum outgrows them.
+"""
+
+BLOCK_ROWS: Final = 32_768
 """Rows whose columns fit the cache, and whose temporaries the allocator keeps at hand."""
 
 # A matrix pays off with many rows. Turned, so that neighbours in memory belong to neighbouring
@@ -33,8 +36,12 @@ BLOCK_ROWS: Final = 16_384
 _FEWEST_FOR_MATRIX: Final = 1_024
 _WIDEST_TURN: Final = 120
 
+_SAMPLE_ROWS: Final = 64
+
 _LARGEST_SUM: Final = float(2**62)
 _LARGEST_INTEGER: Final = 2**53
+# Products are bounded before they are rounded: half a unit a row is left for that.
+_LARGEST_EXACT_SUM: Final = float(2**52)
 
 
 class Part(NamedTuple):
@@ -85,7 +92,7 @@ class Rows(NamedTuple):
         """Distance between neighbouring opens, 0 if they differ."""
         return spacing_of(self.opens)
 
-    def block(self, start: int, stop: int) -> "Rows":
+    def block(self, start: int, stop: int, bucket_rows: int = 0) -> "Rows":  # noqa: ARG002 - `Source`
         """Return the rows from one position to another."""
         if stop - start == len(self.opens):
             return self
@@ -108,8 +115,14 @@ class Source(Protocol):
     def spacing(self) -> int:
         """Distance between neighbouring opens, 0 if they differ."""
 
-    def block(self, start: int, stop: int) -> Rows:
-        """Return the rows from one position to another."""
+    def block(self, start: int, stop: int, bucket_rows: int) -> Rows:
+        """Return the rows from one position to another.
+
+        Args:
+            start: First of them.
+            stop: First behind them.
+            bucket_rows: Most rows that will be added up.
+        """
 
 
 class Cuts(NamedTuple):
@@ -130,6 +143,10 @@ class Cuts(NamedTuple):
     def ends(self) -> Instants:
         """Return the first row behind each bucket, counted from `start`."""
         return np.append(self.starts[1:], self.stop - self.start)
+
+    def widest(self) -> int:
+        """Return the most rows of a bucket."""
+        return self.width or int((self.ends() - self.starts).max())
 
     def first(self, values: Column) -> Column:
         """Return each bucket's first value."""
@@ -158,7 +175,7 @@ def fold(source: Source, target: str) -> Rows:
     cuts = list(_cuts(source, target))
     folded = _Folded(sum(len(cut.starts) for cut in cuts))
     for cut in cuts:
-        folded.add(source.block(cut.start, cut.stop), cut)
+        folded.add(source.block(cut.start, cut.stop, cut.widest()), cut)
     return folded.rows(target)
 
 
@@ -240,7 +257,7 @@ class _Folded:
             self._put("close", cuts.last(rows.close))
         else:
             self._add_traded(rows, rows.untraded, cuts)
-        self._reduce("volume", np.add, rows.volume, cuts)
+        self._add_up("volume", rows.volume, cuts)
         self._flag("untraded", np.logical_and, rows.untraded, cuts)
         self._flag("forming", np.logical_or, rows.forming, cuts)
         if rows.filled is None:
@@ -249,7 +266,7 @@ class _Folded:
             self._reduce("filled", np.add, rows.filled, cuts)
         for name, part in (("quote", rows.quote), ("trades", rows.trades)):
             if part.total is not None:
-                self._reduce(f"{name}_total", np.add, part.total, cuts)
+                self._add_up(f"{name}_total", part.total, cuts)
             self._flag(f"{name}_missing", np.logical_or, part.missing, cuts)
             self._flag(f"{name}_silent", np.logical_and, part.silent, cuts)
 
@@ -286,6 +303,14 @@ class _Folded:
         room = self._room(name, values.dtype)
         cuts.reduce(function, values.astype(room.dtype, copy=False), room)
 
+    def _add_up(self, name: str, values: Sums, cuts: Cuts) -> None:
+        if values.dtype != np.float64:
+            self._reduce(name, np.add, values, cuts)
+            return
+        sums = np.empty(len(cuts.starts))
+        cuts.reduce(np.add, values, sums)
+        self._put(name, sums.astype(np.int64))
+
     def _flag(self, name: str, function: np.ufunc, flags: Flags | None, cuts: Cuts) -> None:
         if flags is None or not flags.any():
             return
@@ -320,10 +345,16 @@ class Amounts:
         self._bucket_rows = bucket_rows
         self._largest_sum: float | None = None
         # The first block tells for nearly every table; the others are compared with it.
-        self.decimals = _decimals_in(values[:BLOCK_ROWS], 0)
+        first = values[:BLOCK_ROWS]
+        self.decimals = _decimals_in(first, _decimals_of_all(first[:_SAMPLE_ROWS]))
 
-    def block(self, start: int, stop: int) -> Sums:
+    def block(self, start: int, stop: int, bucket_rows: int) -> Sums:
         """Return scaled values from one position to another.
+
+        Args:
+            start: First of them.
+            stop: First behind them.
+            bucket_rows: Most rows that will be added up.
 
         Raises:
             ConfigError: A value is NaN, infinite or negative.
@@ -334,16 +365,17 @@ class Amounts:
         largest = self._check(values, products)
         if largest * self._bucket_rows >= _LARGEST_SUM and not self._fits():
             return np.array([scaled(value, self.decimals) for value in values.tolist()], object)
-        nearest = np.rint(products)
+        nearest = np.rint(products, out=products)
+        if self.decimals < MAX_DECIMALS and not _are_printed(nearest, self.decimals, values):
+            self.decimals = _decimals_in(self._values[start:], self.decimals)
+            raise MoreDecimals
+        # Below 2**53 floats add integers as exactly as int64 does, and need no conversion.
+        if largest < LARGEST_EXACT and largest * bucket_rows < _LARGEST_EXACT_SUM:
+            return nearest
         result = nearest.astype(np.int64)
         if largest >= LARGEST_EXACT:
-            for index in np.flatnonzero(products >= LARGEST_EXACT).tolist():
+            for index in np.flatnonzero(nearest >= LARGEST_EXACT).tolist():
                 result[index] = scaled(float(values[index]), self.decimals)
-        if self.decimals < MAX_DECIMALS:
-            nearest /= POWERS[self.decimals]
-            if not (nearest == values).all():
-                self.decimals = _decimals_in(self._values[start:], self.decimals)
-                raise MoreDecimals
         return result
 
     def quotients(self, sums: Sums) -> Floats:
@@ -375,17 +407,28 @@ class Amounts:
         return self._largest_sum * POWERS[self.decimals] < _LARGEST_SUM
 
 
+def _decimals_of_all(values: Floats) -> int:
+    """Return the decimals of a few values, all numbers of them tried in one go."""
+    powers = np.array(POWERS).reshape(-1, 1)
+    printed = (np.rint(values * powers) / powers == values).all(axis=1)
+    # What even the most decimals do not print is noise, and counts as the most.
+    return int(printed.argmax()) if printed.any() else MAX_DECIMALS
+
+
 def _decimals_in(values: Floats, at_least: int) -> int:
     decimals = at_least
     for start in range(0, len(values), BLOCK_ROWS):
         block = values[start : start + BLOCK_ROWS]
-        while decimals < MAX_DECIMALS and not _printed_with(block, POWERS[decimals]):
+        while decimals < MAX_DECIMALS and not _are_printed(
+            np.rint(block * POWERS[decimals]), decimals, block
+        ):
             decimals += 1
     return decimals
 
 
-def _printed_with(values: Floats, power: float) -> bool:
-    return bool((np.rint(values * power) / power == values).all())
+def _are_printed(scaled_values: Floats, decimals: int, values: Floats) -> bool:
+    """Tell whether values are those that these integers print."""
+    return bool((scaled_values / POWERS[decimals] == values).all())
 
 
 def _largest_sum(values: Floats, rows: int) -> float:

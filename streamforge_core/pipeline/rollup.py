@@ -12,7 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from streamforge_core.errors import ConfigError
-from streamforge_core.model.columns import KLINE_SCHEMA, Instants, ends_of, opens_between
+from streamforge_core.model.columns import (
+    KLINE_SCHEMA,
+    Instants,
+    ends_of,
+    opens_between,
+    repeated,
+)
 from streamforge_core.model.gap import final_spans
 from streamforge_core.model.kline import Series
 from streamforge_core.model.timeframe import DAY_MS, LENGTH_MS, check_timeframe, open_of
@@ -84,8 +90,9 @@ def rollup(
         base = BaseRows(series.rows, series.timeframe, bucket_intervals=_widest(series, steps))
         known = _Known(base, series.timeframe, final_spans(holes_of(series.key)), absent)
         for target, rows in _levels(base, series.timeframe, steps):
-            complete = known.complete(rows, target)
-            columns = _columns(series, target, base, rows, complete)
+            ends = ends_of(rows.opens, target)
+            complete = known.complete(rows, ends)
+            columns = _columns(series, target, base, rows, ends, complete)
             part = pa.Table.from_arrays(columns, schema=KLINE_SCHEMA)
             whole = emit_incomplete or bool(complete.all())
             parts[target].append(part if whole else part.filter(pa.array(complete)))
@@ -141,19 +148,24 @@ class _Known:
         last = int(base.intervals[-1]) + self._length if len(base) else 0
         self._told_until = last if absent == "no_trades" else None
 
-    def complete(self, rows: Rows, target: str) -> Flags:
-        """Tell which candles have a closed row or a verdict for every base interval."""
-        ends = ends_of(rows.opens, target) + 1
-        needed = (ends - rows.opens) // self._length
-        unknown_from = rows.opens
-        known = cast(Instants, rows.filled)
-        if self._told_until is not None:
-            unknown_from = np.minimum(self._told_until, ends)
-            known = (unknown_from - rows.opens) // self._length
-        if self._spans and not (known >= needed).all():
-            empty = self._empty(int(rows.opens[0]), int(ends[-1]))
-            known = known + np.searchsorted(empty, ends) - np.searchsorted(empty, unknown_from)
-        full = known >= needed
+    def complete(self, rows: Rows, ends: Instants) -> Flags:
+        """Tell which candles have a closed row or a verdict for every base interval.
+
+        Args:
+            rows: The candles.
+            ends: The last millisecond inside each.
+        """
+        if self._told_until is None:
+            unknown_from, known = rows.opens, cast(Instants, rows.filled) * self._length
+        else:
+            unknown_from = np.minimum(self._told_until, ends + 1)
+            known = unknown_from - rows.opens
+        needed = ends - rows.opens
+        full = known > needed
+        if self._spans and not full.all():
+            empty = self._empty(int(rows.opens[0]), int(ends[-1]) + 1)
+            judged = np.searchsorted(empty, ends) - np.searchsorted(empty, unknown_from)
+            full = known + judged * self._length > needed
         return full if rows.forming is None else full & ~rows.forming
 
     def _empty(self, start: int, stop: int) -> Instants:
@@ -170,21 +182,19 @@ class _Known:
 
 
 def _columns(
-    series: SeriesTable, target: str, base: BaseRows, rows: Rows, complete: Flags
+    series: SeriesTable, target: str, base: BaseRows, rows: Rows, ends: Instants, complete: Flags
 ) -> list["pa.Array[Any]"]:
     """Return the columns of `KLINE_SCHEMA`."""
     size = len(rows.opens)
     volume, quote = base.volume.quotients(rows.volume), _quotes(base, rows)
     return [
-        pa.repeat(pa.scalar(series.source, pa.string()), size),
-        pa.repeat(series.symbol, size),
-        pa.repeat(target, size),
+        *(repeated(text, size) for text in (series.source, series.symbol, target)),
         pa.array(rows.opens),
-        pa.array(ends_of(rows.opens, target)),
+        pa.array(ends),
         *(pa.array(prices) for prices in (rows.open, rows.high, rows.low, rows.close)),
         pa.array(volume),
         _told(rows.quote, quote, np.float64),
-        _vwaps(base, rows, target, volume, quote),
+        _vwaps(base, rows, ends, volume, quote),
         _told(rows.trades, rows.trades.total, np.int64),
         pa.array(complete),
     ]
@@ -207,7 +217,7 @@ def _quotes(base: BaseRows, rows: Rows) -> Floats | None:
 
 
 def _vwaps(
-    base: BaseRows, rows: Rows, target: str, volume: Floats, quote: Floats | None
+    base: BaseRows, rows: Rows, ends: Instants, volume: Floats, quote: Floats | None
 ) -> "pa.Array[Any]":
     """Return quote / volume where the quote is known, else the mean weighted by volume."""
     # Dust beyond the decimals that are summed can leave a traded candle without volume.
@@ -218,7 +228,7 @@ def _vwaps(
     if rows.quote.missing is not None:
         (unknown,) = np.nonzero(rows.quote.missing)
         starts = np.searchsorted(base.opens, rows.opens[unknown])
-        stops = np.searchsorted(base.opens, ends_of(rows.opens[unknown], target), side="right")
+        stops = np.searchsorted(base.opens, ends[unknown], side="right")
         products, told = base.products_between(starts, stops)
         weights[unknown] += products
         known[unknown] &= told

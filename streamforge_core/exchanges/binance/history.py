@@ -32,7 +32,14 @@ from streamforge_core.exchanges.binance.messages import (
     REST_KLINES,
     REST_TIME,
 )
-from streamforge_core.model.columns import KLINE_SCHEMA, Instants, ends_of, instants, opens_of
+from streamforge_core.model.columns import (
+    KLINE_SCHEMA,
+    Instants,
+    ends_of,
+    instants,
+    opens_of,
+    repeated,
+)
 from streamforge_core.model.exchange import ArchiveFile, Market, Request
 from streamforge_core.model.timeframe import (
     DAY_MS,
@@ -216,9 +223,7 @@ class BinanceHistory:
         rows, ends = len(opens), ends_of(opens, timeframe)
         by_name = {name: columns.column(name) for name in _NEEDED}
         arrays: list[pa.Array[Any] | pa.ChunkedArray[Any]] = [
-            pa.repeat(self.market.source, rows),
-            pa.repeat(symbol, rows),
-            pa.repeat(timeframe, rows),
+            *(repeated(text, rows) for text in (self.market.source, symbol, timeframe)),
             pa.array(opens),
             # Always computed: an outage leaves a cut close_time (2018-02-08, 2023-03-24).
             pa.array(ends),

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.csv
 import pytest
 
-from streamforge_core.emitters import csv_file
+from streamforge_core.emitters import line_file
 from streamforge_core.emitters.csv_file import CSVEmitter
 from streamforge_core.errors import ConfigError, EmitterError, RecordError, StorageFull
 from streamforge_core.model.columns import records_to_table
@@ -503,7 +503,7 @@ def test_a_write_that_is_refused_is_loud_and_counts_nothing(
 
 def test_rows_are_acked_when_they_are_durable(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    monkeypatch.setattr(csv_file, "_sync_data", synced.append)
+    monkeypatch.setattr(line_file, "_sync_data", synced.append)
 
     with CSVEmitter(file_path=file) as emitter:
         for index in range(100):

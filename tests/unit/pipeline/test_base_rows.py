@@ -16,7 +16,7 @@ def rows_of(table: pa.Table) -> BaseRows:
 
 
 def closes(table: pa.Table) -> object:
-    return rows_of(table).block(0, len(rows_of(table))).close.tolist()
+    return rows_of(table).block(0, len(rows_of(table)), 5).close.tolist()
 
 
 def names(table: pa.Table) -> list[tuple[object, ...]]:
@@ -119,7 +119,7 @@ def test_an_open_off_the_grid_belongs_to_the_interval_that_holds_it() -> None:
 
     assert rows.opens.tolist() == [START, START + 14_788, START + 90_000]
     assert rows.intervals.tolist() == [START, START, START + MINUTE]
-    filled = rows.block(0, 3).filled
+    filled = rows.block(0, 3, 3).filled
     assert filled is not None
     assert filled.tolist() == [1, 0, 1]
 
@@ -128,13 +128,13 @@ def test_rows_off_the_grid_that_share_no_interval_fill_one_each() -> None:
     rows = rows_of(a_table([a_candle(START + index * MINUTE + 788) for index in range(3)]))
 
     assert rows.intervals.tolist() == [START, START + MINUTE, START + 2 * MINUTE]
-    assert rows.block(0, 3).filled is None
+    assert rows.block(0, 3, 3).filled is None
 
 
 def test_forming_rows_are_flagged_and_unknown_counts_as_closed() -> None:
     klines = [a_minute(index, is_closed=flag) for index, flag in enumerate([True, None, False])]
 
-    forming = rows_of(a_table(klines)).block(0, 3).forming
+    forming = rows_of(a_table(klines)).block(0, 3, 3).forming
 
     assert forming is not None
     assert forming.tolist() == [False, False, True]
@@ -144,7 +144,7 @@ def test_forming_rows_are_flagged_and_unknown_counts_as_closed() -> None:
 def test_without_forming_rows_there_is_no_flag(flags: list[bool | None]) -> None:
     klines = [a_minute(index, is_closed=flag) for index, flag in enumerate(flags)]
 
-    assert rows_of(a_table(klines)).block(0, 2).forming is None
+    assert rows_of(a_table(klines)).block(0, 2, 2).forming is None
 
 
 def test_a_table_may_lack_what_a_source_may_not_tell() -> None:
@@ -152,7 +152,7 @@ def test_a_table_may_lack_what_a_source_may_not_tell() -> None:
 
     rows = rows_of(table)
 
-    block = rows.block(0, 1)
+    block = rows.block(0, 1, 1)
     assert (rows.quote, block.quote.total, block.trades.total, block.forming) == (None,) * 4
 
 
@@ -163,7 +163,7 @@ def test_unknown_numbers_are_missing_where_something_traded_and_silent_elsewhere
         a_minute(2, volume=0.0),
     ]
 
-    block = rows_of(a_table(klines)).block(0, 3)
+    block = rows_of(a_table(klines)).block(0, 3, 3)
 
     for part in (block.quote, block.trades):
         assert part.missing is not None
@@ -178,7 +178,7 @@ def test_nan_tells_as_little_as_null() -> None:
     klines = [a_minute(index, quote_volume=5.0, vwap=5.0) for index in range(2)]
     table = with_column(a_table(klines), "quote_volume", pa.array([5.0, float("nan")]))
 
-    missing = rows_of(table).block(0, 2).quote.missing
+    missing = rows_of(table).block(0, 2, 2).quote.missing
 
     assert missing is not None
     assert missing.tolist() == [False, True]
@@ -236,7 +236,7 @@ def test_all_fields_come_from_the_table() -> None:
         n_trades=7,
     )
 
-    block = rows_of(a_table([kline])).block(0, 1)
+    block = rows_of(a_table([kline])).block(0, 1, 1)
 
     prices = (block.open[0], block.high[0], block.low[0], block.close[0])
     assert prices == (2.0, 4.0, 1.0, 3.0)

@@ -21,7 +21,7 @@ def amounts(*values: float) -> Amounts:
 
 def total(*values: float) -> float:
     column = amounts(*values)
-    return float(column.quotients(np.array([column.block(0, len(values)).sum()]))[0])
+    return float(column.quotients(np.array([column.block(0, len(values), len(values)).sum()]))[0])
 
 
 def test_spacing_is_the_distance_of_all_neighbours_or_none() -> None:
@@ -117,10 +117,10 @@ def test_a_longer_number_behind_the_first_block_starts_the_sums_anew(
     column = amounts(0.5, 0.5, 0.5, 0.125)
 
     with pytest.raises(MoreDecimals):
-        column.block(0, 4)
+        column.block(0, 4, 4)
 
     assert column.decimals == 3
-    assert column.block(0, 4).tolist() == [500, 500, 500, 125]
+    assert column.block(0, 4, 4).tolist() == [500, 500, 500, 125]
 
 
 def test_sums_above_the_integers_of_a_float_are_rounded_once() -> None:
@@ -138,14 +138,14 @@ def test_sums_beyond_int64_are_added_as_python_integers() -> None:
 def test_a_few_large_numbers_in_a_long_column_still_fit_int64() -> None:
     column = Amounts("volume", np.array([9e9, 0.125, *([1.0] * 2_000)]), bucket_rows=10**9)
 
-    assert column.block(0, 2).dtype == np.int64
-    assert column.block(0, 2).tolist() == [9_000_000_000_000, 125]
+    assert column.block(0, 2, 10**9).dtype == np.int64
+    assert column.block(0, 2, 10**9).tolist() == [9_000_000_000_000, 125]
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.5])
 def test_a_volume_that_cannot_be_is_refused(wrong: float) -> None:
     with pytest.raises(ConfigError, match="Column volume"):
-        amounts(1.0, wrong).block(0, 2)
+        amounts(1.0, wrong).block(0, 2, 2)
 
 
 def test_wide_buckets_are_reduced_row_by_row() -> None:
