@@ -66,7 +66,8 @@ def opens_between(start_ms: int, end_ms: int, timeframe: str) -> Ints:
         return np.arange(first, max(first, end_ms), LENGTH_MS[timeframe], dtype=np.int64)
     months = np.arange(
         np.datetime64(first, "ms").astype("datetime64[M]"),
-        np.datetime64(max(first, end_ms) - 1, "ms").astype("datetime64[M]") + 1,
+        np.datetime64(max(first, end_ms) - 1, "ms").astype("datetime64[M]")
+        + np.timedelta64(1, "M"),
     )
     opens = _milliseconds(months)
     return opens[opens < end_ms]

@@ -214,7 +214,7 @@ def test_noise_is_malformed_or_ignored_and_nothing_else(frame: bytes | str) -> N
         kline_frame(h="nan"),
         kline_frame(x="perhaps"),
         kline_frame(t="soon"),
-        '{"data":' * 3_000 + "1" + "}" * 3_000,
+        '{"data":' * 100_000 + "1" + "}" * 100_000,
         b"\xff\xfe\x00",
     ],
 )
