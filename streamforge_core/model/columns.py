@@ -125,7 +125,7 @@ def repeated(text: str | None, rows: int) -> "pa.Array[Any]":
     if len(raw) * rows > _MOST_TEXT_BYTES:
         return pa.repeat(text, rows)  # which refuses what its offsets cannot reach
     offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(len(raw))
-    buffers = [None, pa.py_buffer(memoryview(offsets)), pa.py_buffer(raw * rows)]
+    buffers = [None, pa.py_buffer(offsets.data), pa.py_buffer(raw * rows)]
     return cast("pa.Array[Any]", pa.Array.from_buffers(pa.string(), rows, buffers))
 
 

@@ -137,7 +137,8 @@ class BaseRows:
             bucket_rows: Most rows that will be added up.
         """
         first, high, low, last = (column[start:stop] for column in self._prices)
-        untraded = _if_any(self._volume[start:stop] == 0)
+        volume = self._volume[start:stop]
+        untraded = None if volume.min() > 0 else _if_any(volume == 0)
         quotes = None if self.quote is None else self.quote.block(start, stop, bucket_rows)
         trades = None if self._trades is None else self._trades.values[start:stop]
         closed, shared = part(self._closed, start, stop), part(self._shared, start, stop)
