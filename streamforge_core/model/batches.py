@@ -103,7 +103,15 @@ def split(table: pa.Table) -> Iterator[Partition]:
         for inside in _groups(opens_of(opens[rows], period_timeframe(series.timeframe))):
             chosen = rows[inside]
             period = period_of(int(opens[chosen[0]]), series.timeframe)
-            yield Partition(series, period, table.take(chosen))
+            yield Partition(series, period, _taken(table, chosen))
+
+
+def _taken(table: pa.Table, rows: Rows) -> pa.Table:
+    """Return ascending rows of a table, uncopied where they are neighbours."""
+    first, count = int(rows[0]), len(rows)
+    if int(rows[-1]) - first == count - 1:
+        return table.slice(first, count)
+    return table.take(rows)
 
 
 def _groups(keys: npt.NDArray[np.int64]) -> Iterator[Rows]:

@@ -12,6 +12,9 @@ Price = Annotated[float, Field(allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+_put: Final = object.__setattr__  # the model itself is frozen
+
+
 def _named(own: str, short: str, *others: str) -> Any:  # noqa: ANN401 - what Field returns
     """Accept our own name first, then the aliases: given both, our own wins.
 
@@ -78,11 +81,13 @@ class Kline(BaseModel):
 
         Skips validation: for values that one of our own normalizers has already checked.
         """
-        kline = cls.__new__(cls)
-        object.__setattr__(kline, "__dict__", values)
-        object.__setattr__(kline, "__pydantic_fields_set__", set(values))
-        object.__setattr__(kline, "__pydantic_extra__", None)
-        object.__setattr__(kline, "__pydantic_private__", None)
+        kline = object.__new__(cls)
+        # Copying a set that exists takes half as long as making one of fourteen names.
+        names = _NAMES.copy() if len(values) == len(_NAMES) else set(values)
+        _put(kline, "__dict__", values)
+        _put(kline, "__pydantic_fields_set__", names)
+        _put(kline, "__pydantic_extra__", None)
+        _put(kline, "__pydantic_private__", None)
         return kline
 
     def map_key(self) -> str:
@@ -112,6 +117,8 @@ class Kline(BaseModel):
 
 FIELDS: Final = tuple(Kline.model_fields)
 """The fourteen names in the order of every header, schema and parameter list."""
+
+_NAMES: Final = set(FIELDS)
 
 
 class Record(msgspec.Struct, gc=False):
@@ -146,7 +153,25 @@ class Record(msgspec.Struct, gc=False):
 
     def to_kline(self) -> Kline:
         """Return the public candle; this record's values are trusted."""
-        return Kline.trusted({name: getattr(self, name) for name in FIELDS})
+        # Written out: a loop over the names takes twice as long.
+        return Kline.trusted(
+            {
+                "source": self.source,
+                "symbol": self.symbol,
+                "timeframe": self.timeframe,
+                "open_ts": self.open_ts,
+                "end_ts": self.end_ts,
+                "open": self.open,
+                "high": self.high,
+                "low": self.low,
+                "close": self.close,
+                "volume": self.volume,
+                "quote_volume": self.quote_volume,
+                "vwap": self.vwap,
+                "n_trades": self.n_trades,
+                "is_closed": self.is_closed,
+            }
+        )
 
     @classmethod
     def from_kline(

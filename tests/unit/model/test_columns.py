@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamforge_core.errors import UnknownTimeframe
+from streamforge_core.model import columns as module
 from streamforge_core.model.columns import (
     KLINE_SCHEMA,
     RECORD_SCHEMA,
@@ -19,6 +20,7 @@ from streamforge_core.model.columns import (
     opens_between,
     opens_of,
     records_to_table,
+    repeated,
     table_to_klines,
     table_to_records,
 )
@@ -213,3 +215,22 @@ def test_unknown_labels_are_refused_over_columns_too() -> None:
         ends_of(ints(0), "1x")
     with pytest.raises(UnknownTimeframe):
         opens_between(0, 1, "1x")
+
+
+@pytest.mark.parametrize("text", ["Binance", "1m", "", "BTC/USD €"])
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_a_column_of_one_text_is_what_arrow_repeats(text: str, rows: int) -> None:
+    column = repeated(text, rows)
+
+    column.validate(full=True)
+    assert column.equals(pa.array([text] * rows, pa.string()))
+
+
+def test_a_column_of_no_text_is_a_column_of_nulls() -> None:
+    assert repeated(None, 2).equals(pa.array([None, None], pa.string()))
+
+
+def test_more_text_than_offsets_reach_is_left_to_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_TEXT_BYTES", 10)
+
+    assert repeated("Binance", 2).to_pylist() == ["Binance", "Binance"]

@@ -129,6 +129,19 @@ def test_sums_above_the_integers_of_a_float_are_rounded_once() -> None:
     assert total(82304004.7001039, 0.00000001) == 82304004.70010391
 
 
+def test_sums_that_a_float_holds_exactly_are_added_as_floats() -> None:
+    column = amounts(0.125, 0.5, 3.0)
+
+    assert column.block(0, 3, 5).dtype == np.float64
+    assert column.block(0, 3, 5).tolist() == [125, 500, 3_000]
+    assert column.block(0, 3, 10**13).dtype == np.int64
+    assert column.block(0, 3, 10**13).tolist() == [125, 500, 3_000]
+
+
+def test_the_sums_of_a_fold_are_integers_whatever_they_were_added_as() -> None:
+    assert fold(base_of(list(range(10)), volume=0.1), "5m").volume.dtype == np.int64
+
+
 def test_sums_beyond_int64_are_added_as_python_integers() -> None:
     values = [99_999_999_999.12345678] * 3
 
