@@ -160,7 +160,11 @@ class Emitter:
         """
 
     def emit(self, data: Kline) -> Awaitable[None] | None:
-        """Take one candle."""
+        """Take one candle.
+
+        Raises:
+            NotImplementedError: The subclass defines none, which every destination must.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define emit(self, data)")
 
     def emit_batch(self, batch: "pa.Table") -> None:

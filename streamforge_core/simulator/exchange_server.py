@@ -47,7 +47,11 @@ class SimulatedExchange:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """Return the exchange's own routes."""
+        """Return the exchange's own routes.
+
+        Raises:
+            NotImplementedError: The subclass defines none, which every exchange must.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define routes(self)")
 
     async def closing(self) -> None:
