@@ -1,5 +1,6 @@
 """The commands, against the simulated exchange: what they print and how they exit."""
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from streamforge_core.simulator.binance import SimulatedBinance
 from streamforge_core.simulator.faults import Fault
 from streamforge_core.simulator.server import clock_of
 from streamforge_core.store import Store
+from tests.support.full_disk import disk_refuses
 from tests.support.simulated import at, simulated_binance
 
 OUTAGE_DAY = "2024-01-03"
@@ -135,15 +137,27 @@ def test_wrong_arguments_exit_2_and_say_what_is_right(
 
 
 @pytest.mark.usefixtures("exchange")
-def test_a_full_destination_exits_4() -> None:
+def test_a_full_disk_exits_4_and_leaves_no_candle_half_written() -> None:
+    with disk_refuses(errno.ENOSPC):
+        result = streamforge(
+            "backfill", "--symbol", "BTCUSDT", "--from", "2024-01-15", "--to", "2024-01-15"
+        )
+
+    assert result.exit_code == 4
+    assert "StorageFull" in result.stderr
+    assert list(Path("data").rglob("*.parquet")) == []
+
+
+@pytest.mark.usefixtures("exchange")
+def test_a_store_that_cannot_be_one_exits_2() -> None:
     Path("data").write_text("a file where the store should be")
 
     result = streamforge(
         "backfill", "--symbol", "BTCUSDT", "--from", "2024-01-15", "--to", "2024-01-15"
     )
 
-    assert result.exit_code in (2, 4)
-    assert "data" in result.stderr
+    assert result.exit_code == 2
+    assert "data cannot hold a Parquet store" in result.stderr
 
 
 @pytest.mark.usefixtures("exchange")
